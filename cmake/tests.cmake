@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+set(RTH_TEST_TIMEOUT_S 60)
+
+# unit/<component>/test_<file>.c becomes unit.<component>.<file>.<case> for each case in it.
+function(rth_add_unit_test source)
+    get_filename_component(file ${source} NAME_WE)
+    get_filename_component(folder ${source} DIRECTORY)
+    get_filename_component(component ${folder} NAME)
+    set(target unit_${component}_${file})
+    add_executable(${target} ${source})
+    target_link_libraries(${target} PRIVATE rth_testing PkgConfig::CMOCKA)
+    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+    target_compile_definitions(${target} PRIVATE
+        RTH_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+    file(STRINGS ${source} lines REGEX "cmocka_unit_test\\(")
+    string(REGEX REPLACE "^test_" "" short ${file})
+    foreach(line IN LISTS lines)
+        string(REGEX MATCHALL "cmocka_unit_test\\(([a-zA-Z0-9_]+)\\)" cases "${line}")
+        foreach(case IN LISTS cases)
+            string(REGEX REPLACE "cmocka_unit_test\\((.*)\\)" "\\1" name "${case}")
+            set(test unit.${component}.${short}.${name})
+            add_test(NAME ${test} COMMAND ${target} ${name})
+            set_tests_properties(${test} PROPERTIES TIMEOUT ${RTH_TEST_TIMEOUT_S}
+                SKIP_REGULAR_EXPRESSION "skipped: " LABELS "unit")
+        endforeach()
+    endforeach()
+endfunction()

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Attach and detach: the one exported name that is not libc's. */
+#include "interpose/ops.h"
+
+#include "interpose/boot.h"
+#include "interpose/dl.h"
+#include "interpose/real.h"
+
+#include <errno.h>
+#include <string.h>
+
+const struct rth_interpose_ops *rth__ops_current;
+
+RTH__EXPORT int rth_interpose_attach(const struct rth_interpose_ops *ops,
+                                     struct rth_interpose_info *ret_info);
+
+/* A longer table is a newer runtime's: its first members are the ones we know. */
+static bool ops_usable(const struct rth_interpose_ops *ops)
+{
+    return ops->struct_size >= sizeof(*ops) && ops->version == RTH_INTERPOSE_ABI_VERSION &&
+           ops->reserved == 0 && ops->enabled != NULL && ops->owner_pid != NULL &&
+           ops->thread_prepare != NULL && ops->thread_abandon != NULL && ops->thread_run != NULL &&
+           ops->child_calm != NULL && ops->child_forked_sigsafe != NULL &&
+           ops->ids_changed != NULL && ops->threads_quiesce != NULL &&
+           ops->threads_resume != NULL && ops->signal_action_sigsafe != NULL;
+}
+
+/* What every version of the structure has had. */
+#define RTH__INFO_MIN_BYTES                                                                        \
+    (offsetof(struct rth_interpose_info, loader_generation) + sizeof(const volatile uint64_t *))
+
+static void fill_info(struct rth_interpose_info *ret_info)
+{
+    const struct rth__boot *boot = rth__interpose_boot();
+    struct rth_interpose_info info = {
+        .struct_size = ret_info->struct_size,
+        .version = RTH_INTERPOSE_ABI_VERSION,
+        .autostart = boot->autostart,
+        .said_start = boot->said_start,
+        .follow = boot->follow,
+        .loader_generation = &rth__dl_generation,
+        .run_variables = rth__environment_run_variables(),
+    };
+    size_t bytes = ret_info->struct_size < sizeof(info) ? ret_info->struct_size : sizeof(info);
+    memcpy(ret_info, &info, bytes);
+}
+
+int rth_interpose_attach(const struct rth_interpose_ops *ops, struct rth_interpose_info *ret_info)
+{
+    (void)rth__interpose_boot();
+    if (ret_info != NULL && ret_info->struct_size < RTH__INFO_MIN_BYTES)
+        return -EINVAL;
+    if (ops != NULL) {
+        if (!ops_usable(ops))
+            return -EINVAL;
+        const struct rth_interpose_ops *nobody = NULL;
+        if (!__atomic_compare_exchange_n(&rth__ops_current, &nobody, ops, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_RELAXED))
+            return -EBUSY;
+    } else {
+        __atomic_store_n(&rth__ops_current, NULL, __ATOMIC_RELEASE);
+    }
+    if (ret_info != NULL)
+        fill_info(ret_info);
+    return 0;
+}

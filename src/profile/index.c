@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * /debug/pprof/: the page that Go users know, made from the artefacts of the capability table that
+ * call themselves profiles. Scrapers read its rows with regular expressions, so their shape is
+ * Go's, byte for byte; what the page says around them is ours.
+ * Threads: rth-work. Cost: a walk over the table.
+ */
+#include "profile/index.h"
+
+#include <string.h>
+
+#include "core/redact.h"
+#include "core/service_thread.h"
+#include "os/procfs.h"
+
+#define CMDLINE_BYTES 16384
+#define PROFILES_MAX  64
+
+/* The name under /debug/pprof/, NULL for an artefact that is not shown there. */
+static const char *profile_name(const struct rth_artefact *artefact)
+{
+    static const char prefix[] = "/debug/pprof/";
+    if ((artefact->flags & RTH_ARTEFACT_PROFILE) == 0 || artefact->description == NULL ||
+        strncmp(artefact->path, prefix, sizeof(prefix) - 1) != 0)
+        return NULL;
+    return artefact->path + sizeof(prefix) - 1;
+}
+
+/* Profiles of the rows that run, sorted by name: a handful, so insertion is enough. */
+static size_t sorted_profiles(const struct rth_artefact **ret_profiles)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < rth__capability_count(); i++) {
+        const struct rth_capability *row = rth__capability_at(i);
+        if (rth__capability_runtime_at(i)->state != RTH_CAPABILITY_RUNNING)
+            continue;
+        for (size_t k = 0; k < row->artefact_count && count < PROFILES_MAX; k++) {
+            const char *name = profile_name(&row->artefacts[k]);
+            if (name == NULL)
+                continue;
+            size_t at = count++;
+            while (at > 0 && strcmp(profile_name(ret_profiles[at - 1]), name) > 0) {
+                ret_profiles[at] = ret_profiles[at - 1];
+                at--;
+            }
+            ret_profiles[at] = &row->artefacts[k];
+        }
+    }
+    return count;
+}
+
+static int write_index(struct rth_call *call, struct rth_sink *sink)
+{
+    (void)call;
+    const struct rth_artefact *profiles[PROFILES_MAX];
+    size_t count = sorted_profiles(profiles);
+    (void)rth__sink_puts(sink, "<html>\n<head>\n<title>/debug/pprof/</title>\n<style>\n"
+                               ".profile-name{\n\tdisplay:inline-block;\n\twidth:6rem;\n}\n"
+                               "</style>\n</head>\n<body>\n/debug/pprof/\n<br>\n"
+                               "<p>Add <code>?debug=1</code> for text.</p>\n<br>\n"
+                               "Types of profiles available:\n<table>\n"
+                               "<thead><td>Count</td><td>Profile</td></thead>\n");
+    for (size_t i = 0; i < count; i++) {
+        const char *name = profile_name(profiles[i]);
+        uint64_t rows = profiles[i]->count != NULL ? profiles[i]->count() : 0;
+        (void)rth__sink_printf(sink,
+                               "<tr><td>%llu</td><td><a href='%s?debug=1'>%s</a></td></tr>\n",
+                               (unsigned long long)rows, name, name);
+    }
+    (void)rth__sink_puts(sink, "</table>\n<br>\n<p>\nProfile Descriptions:\n<ul>\n");
+    for (size_t i = 0; i < count; i++)
+        (void)rth__sink_printf(sink, "<li><div class=profile-name>%s: </div> %s</li>\n",
+                               profile_name(profiles[i]), profiles[i]->description);
+    (void)rth__sink_puts(sink, "</ul>\n</p>\n</body>\n</html>\n");
+    return sink->error;
+}
+
+static int write_cmdline(struct rth_call *call, struct rth_sink *sink)
+{
+    char cmdline[CMDLINE_BYTES];
+    ssize_t length = rth__proc_cmdline_read(rth__root_fd(), 0, cmdline, sizeof(cmdline));
+    if (length < 0)
+        return rth__call_fail(call, 503, "cannot read /proc/self/cmdline: errno %d", (int)-length);
+    /* Arguments are joined by NUL, without one at the end. */
+    while (length > 0 && cmdline[length - 1] == '\0')
+        length--;
+    int64_t redact = 1;
+    (void)rth__params_int64(&call->params, "redact", &redact);
+    if (redact == 0 && call->peer_is_local_uid)
+        return rth__sink_write(sink, cmdline, (size_t)length);
+    rth__redact_cmdline(cmdline, (size_t)length, sink);
+    return sink->error;
+}
+
+static const struct rth_artefact artefacts[] = {
+    {
+        .name = "index",
+        .path = "/debug/pprof/",
+        .content_type = "text/html; charset=utf-8",
+        .write = write_index,
+    },
+    {
+        .name = "cmdline",
+        .path = "/debug/pprof/cmdline",
+        .content_type = "text/plain; charset=utf-8",
+        .description = "The command line invocation of the current program",
+        .flags = RTH_ARTEFACT_PROFILE | RTH_ARTEFACT_BY_PID,
+        .write = write_cmdline,
+    },
+};
+
+const struct rth_capability rth__profile_capability = {
+    .name = "profile",
+    .artefacts = artefacts,
+    .artefact_count = sizeof(artefacts) / sizeof(artefacts[0]),
+};

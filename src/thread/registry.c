@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The thread registry.
+ *
+ * Shape: blocks of WIPEONFORK memory in chunks that are never given back, so a pointer to a block
+ * is always readable; a block that is reused gets a new generation. A child sees zeroed blocks:
+ * whoever holds one there finds generation 0 and leaves it alone.
+ * Threads: prepare on the creator, run on the new thread, find on rth-work. Locks: the free list
+ * (RTH_RANK_THREADS), for a few instructions; states and fields are published by a release store
+ * of the state.
+ * Failure: no memory means a thread without a block, counted. Cost: about 50 ns per thread.
+ */
+#include "thread/registry.h"
+
+#include <pthread.h>
+#include <stddef.h>
+
+#include "core/arena.h"
+#include "core/enable.h"
+#include "core/lock.h"
+#include "core/service_thread.h"
+#include "os/clock.h"
+#include "os/rawsys.h"
+
+#define CHUNK_BLOCKS 256
+#define CHUNKS_MAX   256 /* 65,536 threads */
+
+struct block {
+    _Atomic uint32_t state; /* enum rth_thread_state */
+    uint32_t generation;    /* changes while FREE only */
+    int tid;                /* written by the thread itself before LIVE */
+    int creator_tid;        /* the rest: written by the creator before CREATED */
+    int64_t created_ns;
+    void *(*start)(void *);
+    void *argument;
+    struct block *next_free; /* protected by free_lock */
+    uint64_t reserved[2];
+};
+_Static_assert(sizeof(struct block) == 64, "a block is a cache line");
+
+static struct rth_lock free_lock = RTH_LOCK_INIT(RTH_RANK_THREADS);
+/* Protected by free_lock; chunk_count only grows and is published by a release store. */
+static struct block *free_list;
+static struct block *chunks[CHUNKS_MAX];
+static _Atomic unsigned chunk_count;
+
+static _Atomic uint64_t created_count;
+static _Atomic uint64_t unseen_count;
+static _Atomic uint64_t live_count;
+
+static void add_chunk_locked(void)
+{
+    if (chunk_count == CHUNKS_MAX)
+        return;
+    struct block *blocks = rth__arena_map_wipeonfork_nomalloc(CHUNK_BLOCKS * sizeof(*blocks));
+    if (blocks == NULL)
+        return;
+    for (size_t i = CHUNK_BLOCKS; i-- > 0;) {
+        blocks[i].next_free = free_list;
+        free_list = &blocks[i];
+    }
+    chunks[chunk_count] = blocks;
+    __atomic_store_n(&chunk_count, chunk_count + 1, __ATOMIC_RELEASE);
+}
+
+static struct block *take_block(void)
+{
+    RTH__LOCK_SCOPE(&free_lock);
+    if (free_list == NULL)
+        add_chunk_locked();
+    struct block *block = free_list;
+    if (block != NULL) {
+        free_list = block->next_free;
+        block->generation++;
+    }
+    return block;
+}
+
+static void give_block(struct block *block)
+{
+    RTH__LOCK_SCOPE(&free_lock);
+    __atomic_store_n(&block->state, RTH_THREAD_FREE, __ATOMIC_RELEASE);
+    block->next_free = free_list;
+    free_list = block;
+}
+
+void *rth__thread_prepare(void *(*start)(void *), void *argument)
+{
+    if (rth__service_thread_is_creating())
+        return NULL;
+    created_count++;
+    struct block *block = take_block();
+    if (block == NULL) {
+        unseen_count++;
+        return NULL;
+    }
+    block->tid = 0;
+    block->creator_tid = rth__raw_gettid_sigsafe();
+    block->created_ns = rth__clock_monotonic_ns_sigsafe();
+    block->start = start;
+    block->argument = argument;
+    __atomic_store_n(&block->state, RTH_THREAD_CREATED, __ATOMIC_RELEASE);
+    return block;
+}
+
+void rth__thread_abandon(void *handle)
+{
+    created_count--;
+    give_block(handle);
+}
+
+/* What the end of a thread needs, kept on its own stack: after a fork inside the thread the block
+ * is wiped, and the generation of the runtime tells that it is no longer ours to touch. */
+struct leaving {
+    struct block *block;
+    uint32_t runtime_generation;
+};
+
+static void leave(void *userdata)
+{
+    const struct leaving *leaving = userdata;
+    if (rth__enable_page()->generation != leaving->runtime_generation)
+        return;
+    __atomic_store_n(&leaving->block->state, RTH_THREAD_EXITING, __ATOMIC_RELEASE);
+    live_count--;
+    give_block(leaving->block);
+}
+
+void *rth__thread_run(void *handle)
+{
+    struct block *block = handle;
+    struct leaving leaving = {block, rth__enable_page()->generation};
+    void *(*start)(void *) = block->start;
+    void *argument = block->argument;
+    block->tid = rth__raw_gettid_sigsafe();
+    live_count++;
+    __atomic_store_n(&block->state, RTH_THREAD_LIVE, __ATOMIC_RELEASE);
+    void *result;
+    /* Also on pthread_exit and cancellation. */
+    pthread_cleanup_push(leave, &leaving);
+    result = start(argument);
+    pthread_cleanup_pop(1);
+    return result;
+}
+
+bool rth__thread_find(int tid, struct rth_thread_info *ret_info)
+{
+    unsigned count = __atomic_load_n(&chunk_count, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < count; i++) {
+        for (size_t k = 0; k < CHUNK_BLOCKS; k++) {
+            const struct block *block = &chunks[i][k];
+            if (__atomic_load_n(&block->state, __ATOMIC_ACQUIRE) != RTH_THREAD_LIVE ||
+                block->tid != tid)
+                continue;
+            struct rth_thread_info info = {block->generation, tid, block->creator_tid,
+                                           block->created_ns};
+            /* It may have ended and been reused while we copied. */
+            if (__atomic_load_n(&block->state, __ATOMIC_ACQUIRE) != RTH_THREAD_LIVE ||
+                block->generation != info.generation)
+                continue;
+            *ret_info = info;
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t rth__thread_created_count(void)
+{
+    return created_count;
+}
+
+uint64_t rth__thread_unseen_count(void)
+{
+    return unseen_count;
+}
+
+uint64_t rth__thread_live_count(void)
+{
+    return live_count;
+}
+
+void rth__thread_registry_child_reset(void)
+{
+    rth__lock_reset(&free_lock);
+    /* The chunks read as zero here: all blocks are free, none is on the list. Rebuild it. */
+    free_list = NULL;
+    for (unsigned i = 0; i < chunk_count; i++) {
+        for (size_t k = 0; k < CHUNK_BLOCKS; k++) {
+            chunks[i][k].next_free = free_list;
+            free_list = &chunks[i][k];
+        }
+    }
+    created_count = 0;
+    unseen_count = 0;
+    live_count = 0;
+}

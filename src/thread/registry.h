@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RTH_THREAD_REGISTRY_H
+#define RTH_THREAD_REGISTRY_H
+
+/*
+ * What we know of the host's threads beyond /proc: one block per thread created through
+ * pthread_create while the interposer was attached. Threads older than that, raw clones and
+ * threads of ours have none; readers start from /proc/self/task and ask for the block of a tid.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum rth_thread_state {
+    RTH_THREAD_FREE,    /* on the free list */
+    RTH_THREAD_CREATED, /* handed to pthread_create, not running yet */
+    RTH_THREAD_LIVE,
+    RTH_THREAD_EXITING, /* left its start routine; still in /proc for a moment */
+};
+
+/* What a reader gets: a copy. */
+struct rth_thread_info {
+    uint32_t generation; /* of the block: tells a reused one */
+    int tid;
+    int creator_tid;
+    int64_t created_ns; /* CLOCK_MONOTONIC */
+};
+
+/* For struct rth_interpose_ops. */
+void *rth__thread_prepare(void *(*start)(void *), void *argument);
+void rth__thread_abandon(void *handle);
+void *rth__thread_run(void *handle);
+
+/* True when tid is a live thread with a block. */
+bool rth__thread_find(int tid, struct rth_thread_info *ret_info);
+/* Threads created so far; threads that got no block because memory was short. */
+uint64_t rth__thread_created_count(void);
+uint64_t rth__thread_unseen_count(void);
+uint64_t rth__thread_live_count(void);
+void rth__thread_registry_child_reset(void);
+
+#endif /* RTH_THREAD_REGISTRY_H */

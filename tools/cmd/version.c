@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+
+/* `rthooks version`: of this command and its libraries, or of a process that answers. */
+
+#include "cmd/cmd.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <curl/curl.h>
+#include <gnu/libc-version.h>
+
+#include <rthooks/rthooks.h>
+
+#include "client/http.h"
+#include "client/libraries.h"
+#include "client/target.h"
+#include "formats/elf.h"
+
+static const char help[] =
+    "Usage: rthooks version [--json] [TARGET]\n"
+    "\n"
+    "Without TARGET: the version of this command and of the libraries it uses.\n"
+    "With TARGET (a process id, a Unix socket, a URL, or a file saved from /version): what that\n"
+    "process says of itself.\n"
+    "\n"
+    "  --json               as JSON\n"
+    "  --token-file FILE    token for a URL (else RTHOOKS_ADMIN_TOKEN_FILE)\n"
+    "  -h, --help           this text\n";
+
+#ifdef RTH_DEBUG
+#define BUILD_KIND "debug (checks on)"
+#else
+#define BUILD_KIND "release"
+#endif
+
+#if defined(__clang__)
+#define COMPILER "clang " __clang_version__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
+static json_t *own_facts(void)
+{
+    struct libraries libraries = {.runtime = ""};
+    char message[PATH_MAX + 256];
+    bool found = libraries_find(&libraries, message, sizeof(message)) == 0;
+    json_t *facts = json_object();
+    json_object_set_new(facts, "name", json_string("rthooks"));
+    json_object_set_new(facts, "version", json_string(RTH_VERSION));
+    json_object_set_new(facts, "library_version", json_string(rth_version()));
+    json_object_set_new(facts, "runtime", found ? json_text(libraries.runtime) : json_null());
+    json_object_set_new(facts, "interposer", found ? json_text(libraries.interposer) : json_null());
+    if (!found)
+        json_object_set_new(facts, "libraries_problem", json_text(message));
+    json_object_set_new(facts, "compiler", json_string(COMPILER));
+    json_object_set_new(facts, "build", json_string(BUILD_KIND));
+    json_object_set_new(facts, "machine",
+                        json_string(rth__elf_machine_name(rth__elf_own_machine())));
+    json_object_set_new(facts, "libc", json_sprintf("glibc %s", gnu_get_libc_version()));
+    json_object_set_new(facts, "curl", json_string(curl_version_info(CURLVERSION_NOW)->version));
+    json_object_set_new(facts, "jansson", json_string(jansson_version_str()));
+    return facts;
+}
+
+/* First line "NAME VERSION", then one "key value" line for each other fact. */
+static void print_facts(const json_t *facts)
+{
+    const char *name = json_string_value(json_object_get(facts, "name"));
+    const char *version = json_string_value(json_object_get(facts, "version"));
+    char clean[1024];
+    printf("%s", printable(name != NULL && *name != '\0' ? name : "rthooks", clean, sizeof(clean)));
+    printf(" %s\n", printable(version != NULL && *version != '\0' ? version : "(no version)",
+                              clean, sizeof(clean)));
+    const char *key;
+    json_t *value;
+    /* The iterator wants a non-const object and does not change it. */
+    json_object_foreach((json_t *)(uintptr_t)facts, key, value)
+    {
+        if (strcmp(key, "name") == 0 || strcmp(key, "version") == 0 || json_is_null(value))
+            continue;
+        char *text = json_is_string(value) ? strdup(json_string_value(value))
+                                           : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        if (text != NULL && text[0] != '\0') {
+            printf("%-17s ", printable(key, clean, sizeof(clean)));
+            printf("%s\n", printable(text, clean, sizeof(clean)));
+        }
+        free(text);
+    }
+}
+
+static int version_main(int argc, char **argv)
+{
+    static const struct option long_options[] = {COMMON_LONG_OPTIONS, {0}};
+    struct common_options options = {0};
+    int option;
+    while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+        int status = common_option(option, argv, &options);
+        if (status >= 0)
+            return status;
+    }
+    if (argc - optind > 1)
+        return usage_error("one target at a time, not '%s' as well", argv[optind + 1]);
+    json_t *facts = NULL;
+    if (optind < argc) {
+        int status = fetch_json(argv[optind], "/version", &options, &facts);
+        if (status != EXIT_FINE)
+            return status;
+    } else {
+        facts = own_facts();
+    }
+    if (options.json)
+        return print_json(facts) ? EXIT_FINE : EXIT_UNREACHABLE;
+    print_facts(facts);
+    json_decref(facts);
+    return EXIT_FINE;
+}
+
+const struct command command_version = {
+    .name = "version",
+    .summary = "say which version this is, or a process runs",
+    .help = help,
+    .main = version_main,
+};
