@@ -4,6 +4,7 @@
 
 #include "interpose/boot.h"
 #include "interpose/dl.h"
+#include "interpose/environment.h"
 #include "interpose/real.h"
 
 #include <errno.h>
@@ -39,7 +40,7 @@ static void fill_info(struct rth_interpose_info *ret_info)
         .said_start = boot->said_start,
         .follow = boot->follow,
         .loader_generation = &rth__dl_generation,
-        .run_variables = rth__environment_run_variables(),
+        .saved_environment = rth__environment_saved(),
     };
     size_t bytes = ret_info->struct_size < sizeof(info) ? ret_info->struct_size : sizeof(info);
     memcpy(ret_info, &info, bytes);

@@ -26,6 +26,12 @@ int rth__rundir_candidate(unsigned index, uint32_t euid, const char *xdg_runtime
 int rth__rundir_open(int root_fd, const char *path, uint32_t euid, bool create);
 /* "PID.sock" */
 void rth__rundir_socket_name(int pid, char *ret_name, size_t name_size);
+/*
+ * A listening Unix socket PID.sock below dir_fd, mode 0600, non-blocking; whatever had the name is
+ * replaced. It appears under its name only once it listens, so that no sweep takes it for a dead
+ * one. Returns an fd or a negative errno.
+ */
+int rth__rundir_bind(int dir_fd, int pid, int backlog);
 /* Removes sockets below dir_fd that nobody listens on (connect is refused). Returns how many. */
 int rth__rundir_sweep(int dir_fd);
 /* Removes PID.sock below dir_fd. */
