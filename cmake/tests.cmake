@@ -12,6 +12,14 @@ function(rth_add_unit_test source)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
     target_compile_definitions(${target} PRIVATE
         RTH_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
+    if(component STREQUAL "interpose")
+        # These run over the real object, with a runtime of their own.
+        if(NOT TARGET interpose_test_helpers)
+            add_subdirectory(${PROJECT_SOURCE_DIR}/tests/unit/interpose/helper
+                ${PROJECT_BINARY_DIR}/tests/interpose_helper)
+        endif()
+        target_link_libraries(${target} PRIVATE rthooks_interpose interpose_test_helpers)
+    endif()
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
     file(STRINGS ${source} lines REGEX "cmocka_unit_test\\(")
     string(REGEX REPLACE "^test_" "" short ${file})

@@ -7,6 +7,7 @@
  * actions of the capability table; nothing here knows any of them.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,12 @@ struct rth_admin_addresses {
 };
 /* Any thread. */
 void rth__admin_addresses(struct rth_admin_addresses *ret_addresses);
+
+/* RTHOOKS_ADMIN as read at start. */
+const struct rth_option_value *rth__admin_option(void);
+/* Whether the admin address can be bound now: tried for an instant on the starting thread, so that
+ * the start line can say it. True when there is nothing to bind. */
+bool rth__admin_port_is_free(void);
 
 /* Ends our threads' use of the endpoint and opens it again (unshare, setns): host threads. */
 void rth__admin_quiesce(void);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "admin/response_head.h"
 #include "core/capability.h"
 
 #define PPROF_ROOT "/debug/pprof"
@@ -145,7 +144,7 @@ void rth__route_find(const struct rth_http_request *request, bool is_public, boo
     ret_route->status = 200;
     ret_route->subpath = "";
     ret_route->is_pprof = rth__route_is_pprof(request->path);
-    ret_route->content_type = RTH_RESPONSE_ERROR_TYPE;
+    ret_route->content_type = "text/plain; charset=utf-8";
     struct match match = {0};
     for (size_t i = 0; i < rth__capability_count(); i++)
         match_row(i, request->path, is_public, &match);

@@ -85,6 +85,15 @@ static int state_of_error(int error)
     }
 }
 
+/* The first malformed option of a row that can be switched off, NULL when all are fine. */
+static const char *malformed_option(const struct rth_capability *row)
+{
+    for (size_t i = 0; row->start != NULL && i < row->option_count; i++)
+        if (row->options[i].value->malformed)
+            return row->options[i].variable;
+    return NULL;
+}
+
 static void start_row(const struct rth_capability *row, struct rth_capability_runtime *runtime)
 {
     runtime->reason[0] = '\0';
@@ -93,6 +102,12 @@ static void start_row(const struct rth_capability *row, struct rth_capability_ru
         (void)snprintf(runtime->reason, sizeof(runtime->reason), "needs %s, which does not run",
                        missing);
         runtime->state = RTH_CAPABILITY_ABSENT;
+        return;
+    }
+    const char *malformed = malformed_option(row);
+    if (malformed != NULL) {
+        (void)snprintf(runtime->reason, sizeof(runtime->reason), "%s is malformed", malformed);
+        runtime->state = RTH_CAPABILITY_OFF;
         return;
     }
     int error = row->start != NULL ? row->start(runtime->reason, sizeof(runtime->reason)) : 0;

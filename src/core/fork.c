@@ -24,7 +24,7 @@
 static int check_mode(const char *text);
 static struct rth_option_value mode_value;
 
-const struct rth_option rth__fork_options[] = {
+const struct rth_option rth__fork_options[RTH_FORK_OPTION_COUNT] = {
     {
         .variable = "RTHOOKS_FORK",
         .grammar = "lazy, now or off",
@@ -36,7 +36,6 @@ const struct rth_option rth__fork_options[] = {
         .value = &mode_value,
     },
 };
-const size_t rth__fork_option_count = sizeof(rth__fork_options) / sizeof(rth__fork_options[0]);
 
 static struct rth_lock fork_lock = RTH_LOCK_INIT(RTH_RANK_FORK);
 /* Set by rth__fork_init, constant afterwards. */

@@ -18,8 +18,8 @@
 
 #define RTH_FORK_ADOPT_NS (INT64_C(200) * 1000 * 1000)
 
-extern const struct rth_option rth__fork_options[];
-extern const size_t rth__fork_option_count;
+#define RTH_FORK_OPTION_COUNT 1
+extern const struct rth_option rth__fork_options[RTH_FORK_OPTION_COUNT];
 
 /* adopt: resets every layer and starts the child's thread; called with RTH_RANK_FORK held.
  * calm_points: an interposer will report them; without one a lazy child is adopted at once. */

@@ -17,7 +17,7 @@ static struct rth_option_value service_value;
 static struct rth_option_value version_value;
 static struct rth_option_value revision_value;
 
-const struct rth_option rth__identity_options[] = {
+const struct rth_option rth__identity_options[RTH_IDENTITY_OPTION_COUNT] = {
     {
         .variable = "RTHOOKS_SERVICE",
         .fallback_variable = "OTEL_SERVICE_NAME",
@@ -46,8 +46,6 @@ const struct rth_option rth__identity_options[] = {
         .value = &revision_value,
     },
 };
-const size_t rth__identity_option_count =
-    sizeof(rth__identity_options) / sizeof(rth__identity_options[0]);
 
 static struct rth_identity identity;
 

@@ -26,8 +26,8 @@ struct rth_identity {
     int64_t start_unix_ns;    /* of the process, to the kernel's tick */
 };
 
-extern const struct rth_option rth__identity_options[];
-extern const size_t rth__identity_option_count;
+#define RTH_IDENTITY_OPTION_COUNT 3
+extern const struct rth_option rth__identity_options[RTH_IDENTITY_OPTION_COUNT];
 
 /* environment: for OTEL_RESOURCE_ATTRIBUTES. root_fd: "/" in the caller's table. 0 or errno. */
 int rth__identity_init(int root_fd, const char *const *environment);

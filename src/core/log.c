@@ -62,7 +62,7 @@ static _Atomic uint32_t stopping;
 static int check_log(const char *text);
 static struct rth_option_value log_value;
 
-const struct rth_option rth__log_options[] = {
+const struct rth_option rth__log_options[RTH_LOG_OPTION_COUNT] = {
     {
         .variable = "RTHOOKS_LOG",
         .grammar = "off, LEVEL or stderr:LEVEL; LEVEL is error, warn, info or debug",
@@ -74,7 +74,6 @@ const struct rth_option rth__log_options[] = {
         .value = &log_value,
     },
 };
-const size_t rth__log_option_count = sizeof(rth__log_options) / sizeof(rth__log_options[0]);
 
 /* Level of a word, 0 for "off", -1 for an unknown word. */
 static int level_of(const char *word)

@@ -28,8 +28,8 @@ struct rth_log_record {
     char message[RTH_LOG_MESSAGE_BYTES];
 };
 
-extern const struct rth_option rth__log_options[];
-extern const size_t rth__log_option_count;
+#define RTH_LOG_OPTION_COUNT 1
+extern const struct rth_option rth__log_options[RTH_LOG_OPTION_COUNT];
 
 /* Applies RTHOOKS_LOG after the options were read. */
 void rth__log_configure(void);

@@ -290,7 +290,7 @@ static int accept_calmly(struct accept_call *call)
     int result;
     do
         result = rth__calm_wait(blocks ? RTH__FOREVER : 0, try_accept, call);
-    while (result < 0 && errno == EINTR && rth__calm_wanted() && handlers_all_restart());
+    while (blocks && result < 0 && errno == EINTR && rth__calm_wanted() && handlers_all_restart());
     if (result >= 0)
         errno = saved_errno;
     return result;

@@ -247,7 +247,7 @@ static void compose_preload(char *to, const char *users)
     }
     if (to != begin && *users != '\0')
         *to++ = ':';
-    (void)stpcpy(to, users);
+    memcpy(to, users, strlen(users) + 1);
 }
 
 /* The process that booted has printed its start line, in this image or an earlier one. */

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <sys/syscall.h>
 
 /* One exec: path alone; file searched in PATH; fd; folder fd, path and flags. */
 struct exec_call {
@@ -71,9 +72,8 @@ RTH__EXPORT int execvpe(const char *file, char *const argv[], char *const envp[]
 
 RTH__EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-    /* glibc refuses these two before it looks at the descriptor; with our entries added it would
-     * no longer see the second. */
-    if (argv == NULL || envp == NULL)
+    /* glibc refuses this one; with our entries added it would no longer see it. */
+    if (envp == NULL)
         return rth__real()->fexecve(fd, argv, envp);
     struct exec_call call = {.kind = EXEC_FD, .fd = fd, .argv = argv};
     return rth__environment_exec(envp, exec_now, &call);

@@ -21,6 +21,8 @@ static inline void rth__fd_close_scoped(int *fd)
 int rth__openat(int dirfd, const char *path, int flags);
 /* Closes unless negative; returns -1, so that `fd = rth__close(fd)` leaves no stale number. */
 int rth__close(int fd);
+/* One read; may be short, 0 at the end. */
+ssize_t rth__read_some(int fd, void *buffer, size_t capacity_bytes);
 /* Reads from the current offset until end of file or capacity. Returns bytes or negative errno. */
 ssize_t rth__read_full(int fd, void *buffer, size_t capacity_bytes);
 ssize_t rth__write_full(int fd, const void *data, size_t size_bytes);

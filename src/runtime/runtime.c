@@ -14,11 +14,13 @@
 
 #include "core/arena.h"
 #include "core/enable.h"
+#include "core/fork.h"
 #include "core/identity.h"
 #include "core/log.h"
 #include "core/service_thread.h"
 #include "formats/json.h"
 #include "os/clock.h"
+#include "runtime/host_signals.h"
 
 static struct rth_runtime_facts facts;
 
@@ -250,9 +252,24 @@ static const struct rth_artefact artefacts[] = {
     },
 };
 
-/* The options of layers that have no row of their own are shown and checked here. */
+/* Layers below the capabilities whose options need a row to be read, shown and documented. */
+const struct rth_capability rth__log_capability = {
+    .name = "log",
+    .options = rth__log_options,
+    .option_count = RTH_LOG_OPTION_COUNT,
+};
+
+const struct rth_capability rth__fork_capability = {
+    .name = "fork",
+    .options = rth__fork_options,
+    .option_count = RTH_FORK_OPTION_COUNT,
+};
+
 const struct rth_capability rth__runtime_capability = {
     .name = "runtime",
+    .options = rth__identity_options,
+    .option_count = RTH_IDENTITY_OPTION_COUNT,
+    .status = rth__host_signals_write,
     .artefacts = artefacts,
     .artefact_count = sizeof(artefacts) / sizeof(artefacts[0]),
 };

@@ -6,6 +6,9 @@
 
 /* The row "runtime": /version, /debug/runtime/status and /debug/runtime/config. */
 extern const struct rth_capability rth__runtime_capability;
+/* The rows "log" and "fork": options alone. */
+extern const struct rth_capability rth__log_capability;
+extern const struct rth_capability rth__fork_capability;
 
 /* What the status says of the start; written once, before our threads exist. */
 struct rth_runtime_facts {

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "os/procfs.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
+{
+    uint64_t parsed;
+
+    (void)rth__proc_boot_time_parse((const char *)data, size_bytes, &parsed);
+    return 0;
+}

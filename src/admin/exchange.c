@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One request and its answer, from the parsed request to the last byte handed to the sender.
+ *
+ * Two threads touch an exchange, never at the same time but for the shared fields: between submit
+ * and completion it is the worker's, otherwise rth-admin's. Completion is one atomic OR that sets
+ * COMPLETED and QUEUED together; rth-admin learns of it only from the ready list, so when it does,
+ * the worker's last access is in the past and the exchange may be freed.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "admin/server.h"
+#include "core/arena.h"
+#include "os/clock.h"
+#include "rthooks/error.h"
+
+/* How often a call that runs on rth-admin itself looks at the socket. */
+#define INLINE_POLL_NS (10 * RTH_NS_PER_MS)
+
+struct rth_exchange *rth__exchange_new(struct rth_admin_server *server, struct rth_conn *conn)
+{
+    struct rth_exchange *exchange = rth__arena_alloc_nomalloc(sizeof(*exchange));
+    if (exchange == NULL)
+        return NULL;
+    exchange->server = server;
+    exchange->conn = conn;
+    exchange->phase = RTH_PHASE_BEGIN;
+    exchange->next = server->exchanges;
+    if (server->exchanges != NULL)
+        server->exchanges->previous = exchange;
+    server->exchanges = exchange;
+    __atomic_add_fetch(&rth__admin_counters.open_exchanges, 1, __ATOMIC_RELAXED);
+    return exchange;
+}
+
+void rth__exchange_free(struct rth_exchange *exchange)
+{
+    rth__relay_close(exchange);
+    rth__body_free(&exchange->body);
+    if (exchange->previous != NULL)
+        exchange->previous->next = exchange->next;
+    else
+        exchange->server->exchanges = exchange->next;
+    if (exchange->next != NULL)
+        exchange->next->previous = exchange->previous;
+    rth__arena_free_nomalloc(exchange->buffer, exchange->buffer_bytes);
+    rth__arena_free_nomalloc(exchange, sizeof(*exchange));
+    __atomic_sub_fetch(&rth__admin_counters.open_exchanges, 1, __ATOMIC_RELAXED);
+}
+
+/* Puts the exchange on the ready list unless it is there. With COMPLETED it is the last access. */
+static void notify(struct rth_exchange *exchange, uint32_t bits)
+{
+    uint32_t before =
+        __atomic_fetch_or(&exchange->state, bits | RTH_EXCHANGE_QUEUED, __ATOMIC_ACQ_REL);
+    if ((before & RTH_EXCHANGE_QUEUED) == 0)
+        rth__admin_push_ready(exchange);
+}
+
+/* The head as the call has it now; nothing the call does later changes the answer. */
+static void fix_answer(void *userdata)
+{
+    struct rth_exchange *exchange = userdata;
+    const struct rth_call *call = &exchange->call;
+    struct rth_answer *answer = &exchange->answer;
+    if (exchange->phase != RTH_PHASE_RELAY && !exchange->answer_fixed) {
+        answer->status = call->status;
+        (void)snprintf(answer->content_type, sizeof(answer->content_type), "%s",
+                       call->content_type != NULL ? call->content_type : RTH_RESPONSE_TEXT_PLAIN);
+        (void)snprintf(answer->clamped, sizeof(answer->clamped), "%s", call->clamped);
+        bool attachment = call->artefact != NULL && call->status < 400 &&
+                          (call->artefact->flags & RTH_ARTEFACT_ATTACHMENT) != 0;
+        if (attachment && call->filename != NULL)
+            (void)snprintf(answer->filename, sizeof(answer->filename), "%s", call->filename);
+    }
+    __atomic_store_n(&exchange->answer_fixed, true, __ATOMIC_RELEASE);
+}
+
+int rth__exchange_write(struct rth_exchange *exchange, const void *data, size_t size_bytes)
+{
+    if (__atomic_load_n(&exchange->gone, __ATOMIC_RELAXED))
+        return -ECANCELED;
+    bool handed_over;
+    int error = rth__body_write(&exchange->body, data, size_bytes, fix_answer, exchange,
+                                &handed_over);
+    if (handed_over)
+        notify(exchange, 0);
+    return error;
+}
+
+static struct rth_exchange *of_sink(struct rth_sink *sink)
+{
+    return (struct rth_exchange *)(void *)((char *)sink - offsetof(struct rth_exchange, sink));
+}
+
+static int sink_write(struct rth_sink *sink, const void *data, size_t size_bytes)
+{
+    return rth__exchange_write(of_sink(sink), data, size_bytes);
+}
+
+static bool sink_cancelled(struct rth_sink *sink)
+{
+    struct rth_exchange *exchange = of_sink(sink);
+    struct rth_admin_server *server = exchange->server;
+    if (__atomic_load_n(&exchange->gone, __ATOMIC_RELAXED) ||
+        __atomic_load_n(&exchange->hung_up, __ATOMIC_RELAXED) ||
+        __atomic_load_n(server->stop, __ATOMIC_RELAXED))
+        return true;
+    if (!server->works_inline || exchange->conn == NULL)
+        return false;
+    /* The loop does not run meanwhile, so the call looks for the hang-up itself. */
+    int64_t now_ns = rth__clock_monotonic_ns_sigsafe();
+    if (now_ns - exchange->polled_ns < INLINE_POLL_NS)
+        return false;
+    exchange->polled_ns = now_ns;
+    struct pollfd poll_fd = {.fd = exchange->conn->fd, .events = POLLRDHUP};
+    if (poll(&poll_fd, 1, 0) > 0)
+        exchange->hung_up = true;
+    return exchange->hung_up;
+}
+
+/* Nothing was handed over: the answer becomes one line of text. Also for rth-admin's own. */
+void rth__exchange_error_answer(struct rth_exchange *exchange, int status, const char *text)
+{
+    struct rth_answer *answer = &exchange->answer;
+    rth__body_rewind(&exchange->body);
+    answer->status = status;
+    answer->filename[0] = '\0';
+    (void)snprintf(answer->content_type, sizeof(answer->content_type), "%s",
+                   RTH_RESPONSE_TEXT_PLAIN);
+    answer->go_pprof_error = strncmp(exchange->request.path, "/debug/pprof/", 13) == 0;
+    exchange->answer_fixed = true; /* keeps fix_answer off it */
+    bool handed_over;
+    /* Fails only for want of memory: then the status goes out without its text. */
+    if (rth__body_write(&exchange->body, text, strlen(text), NULL, NULL, &handed_over) == 0)
+        (void)rth__body_write(&exchange->body, "\n", 1, NULL, NULL, &handed_over);
+}
+
+static void fail_call(struct rth_exchange *exchange, int error)
+{
+    struct rth_call *call = &exchange->call;
+    int status = call->status >= 400 ? call->status : rth__response_status_of(error);
+    const char *text = call->message;
+    if (text[0] == '\0')
+        text = error == -EFBIG    ? "the answer is larger than 32 MiB"
+               : error == -ENOBUFS ? "no memory for the answer: too much is waiting to be sent"
+                                   : rth_strerror(error);
+    rth__exchange_error_answer(exchange, status, text);
+}
+
+/* After begin failed or write returned. */
+static void conclude(struct rth_exchange *exchange, int error)
+{
+    struct rth_call *call = &exchange->call;
+    if (error == 0)
+        error = exchange->sink.error;
+    exchange->result = 0;
+    if (error != 0 && exchange->body.streaming)
+        exchange->result = error; /* the first bytes are on their way: only a cut says it */
+    else if (error != 0)
+        fail_call(exchange, error);
+    else if (call->status >= 400 && exchange->body.total_bytes == 0)
+        rth__exchange_error_answer(exchange, call->status,
+                                   call->message[0] != '\0'
+                                       ? call->message
+                                       : rth__response_phrase(call->status));
+    else
+        fix_answer(exchange);
+    rth__body_finish(&exchange->body);
+    exchange->phase = RTH_PHASE_DONE;
+}
+
+static bool nobody_waits(const struct rth_exchange *exchange)
+{
+    return __atomic_load_n(&exchange->gone, __ATOMIC_RELAXED) ||
+           __atomic_load_n(exchange->server->stop, __ATOMIC_RELAXED);
+}
+
+static void cancel_call(struct rth_exchange *exchange)
+{
+    const struct rth_artefact *artefact = exchange->call.artefact;
+    if (artefact != NULL && artefact->cancel != NULL)
+        artefact->cancel(&exchange->call);
+}
+
+static void run_write(struct rth_exchange *exchange)
+{
+    struct rth_call *call = &exchange->call;
+    if (nobody_waits(exchange)) {
+        cancel_call(exchange);
+        call->status = 503;
+        conclude(exchange, -ECANCELED);
+        return;
+    }
+    conclude(exchange, exchange->action != NULL ? exchange->action->run(call, &exchange->sink)
+                                                : call->artefact->write(call, &exchange->sink));
+}
+
+static void run_begin(struct rth_exchange *exchange)
+{
+    const struct rth_artefact *artefact = exchange->call.artefact;
+    exchange->wait_ns = 0;
+    int error = nobody_waits(exchange) ? -ECANCELED
+                : artefact != NULL && artefact->begin != NULL
+                    ? artefact->begin(&exchange->call, &exchange->wait_ns)
+                    : 0;
+    if (error != 0) {
+        conclude(exchange, error);
+    } else if (exchange->wait_ns > 0) {
+        exchange->phase = RTH_PHASE_WAIT;
+    } else {
+        exchange->phase = RTH_PHASE_WRITE;
+        run_write(exchange);
+    }
+}
+
+/* On rth-work; on rth-admin in an adopted child and for what is dropped at stop. */
+static void run(struct rth_work_item *item)
+{
+    struct rth_exchange *exchange = (struct rth_exchange *)(void *)item;
+    switch (exchange->phase) {
+    case RTH_PHASE_BEGIN:
+        run_begin(exchange);
+        break;
+    case RTH_PHASE_WRITE:
+        run_write(exchange);
+        break;
+    default:
+        cancel_call(exchange);
+        exchange->phase = RTH_PHASE_CANCELLED;
+        break;
+    }
+    notify(exchange, RTH_EXCHANGE_COMPLETED);
+}
+
+void rth__exchange_drop(struct rth_work_item *item)
+{
+    if (item->run == run)
+        run(item);
+}
+
+static void submit(struct rth_exchange *exchange)
+{
+    exchange->submitted = true;
+    exchange->item.run = run;
+    rth__work_submit(&exchange->item);
+}
+
+void rth__exchange_call(struct rth_exchange *exchange, const struct rth_route *route)
+{
+    const struct rth_http_request *request = &exchange->request;
+    struct rth_call *call = &exchange->call;
+    bool is_action = request->method == RTH_HTTP_POST && route->action != NULL;
+    exchange->action = is_action ? route->action : NULL;
+    call->artefact = is_action ? NULL : route->artefact;
+    call->status = 200;
+    call->content_type = is_action ? RTH_RESPONSE_TEXT_PLAIN : route->artefact->content_type;
+    call->filename = is_action ? route->action->name : route->artefact->name;
+    call->subpath = route->subpath;
+    exchange->sink.write = sink_write;
+    exchange->sink.cancelled = sink_cancelled;
+    submit(exchange);
+}
+
+void rth__exchange_resume(struct rth_exchange *exchange)
+{
+    exchange->phase = RTH_PHASE_WRITE;
+    submit(exchange);
+}
+
+void rth__exchange_fail(struct rth_exchange *exchange, int status, const char *text)
+{
+    rth__exchange_error_answer(exchange, status, text);
+    rth__exchange_finish(exchange, 0);
+}
+
+void rth__exchange_finish(struct rth_exchange *exchange, int result)
+{
+    exchange->result = result;
+    fix_answer(exchange);
+    rth__body_finish(&exchange->body);
+    exchange->phase = RTH_PHASE_DONE;
+}
+
+void rth__exchange_abandon(struct rth_exchange *exchange)
+{
+    exchange->conn = NULL;
+    __atomic_store_n(&exchange->gone, true, __ATOMIC_RELAXED);
+    if (exchange->submitted)
+        return; /* it ends through the ready list */
+    if (exchange->phase == RTH_PHASE_WAIT) {
+        exchange->phase = RTH_PHASE_CANCEL;
+        submit(exchange);
+    } else if ((__atomic_load_n(&exchange->state, __ATOMIC_RELAXED) & RTH_EXCHANGE_QUEUED) == 0) {
+        rth__exchange_free(exchange);
+    } /* else the ready list still names it, and frees it */
+}
+
+bool rth__exchange_ready(struct rth_exchange *exchange)
+{
+    uint32_t before = __atomic_fetch_and(
+        &exchange->state, ~(uint32_t)(RTH_EXCHANGE_QUEUED | RTH_EXCHANGE_COMPLETED),
+        __ATOMIC_ACQ_REL);
+    if ((before & RTH_EXCHANGE_COMPLETED) != 0)
+        exchange->submitted = false;
+    if (exchange->submitted)
+        return exchange->conn != NULL; /* more of a body that is still being written */
+    if (exchange->conn == NULL) {
+        if (exchange->phase == RTH_PHASE_WAIT) /* begin was at it when the client left */
+            rth__exchange_abandon(exchange);
+        else
+            rth__exchange_free(exchange);
+        return false;
+    }
+    return true;
+}

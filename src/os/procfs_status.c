@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+
+#include "os/procfs.h"
+#include "os/procfs_path.h"
+#include "os/scan.h"
+
+/* Undoes the escapes of a newline and a backslash; others are kept as they are. */
+static bool scan_name(struct rth_scan *line, char ret_name[RTH_COMM_BYTES])
+{
+    size_t length = 0;
+
+    while (line->at < line->end) {
+        char c = *line->at++;
+
+        if (c == '\\' && line->at < line->end && (*line->at == '\\' || *line->at == 'n'))
+            c = *line->at++ == 'n' ? '\n' : '\\';
+        if (length == RTH_COMM_BYTES - 1)
+            return false;
+        ret_name[length++] = c;
+    }
+    ret_name[length] = '\0';
+    return true;
+}
+
+static bool scan_four_ids(struct rth_scan *line, uint32_t ret_ids[4])
+{
+    for (int i = 0; i < 4; i++) {
+        uint64_t id;
+
+        rth__scan_blanks(line);
+        if (!rth__scan_uint(line, 10, UINT32_MAX, &id))
+            return false;
+        ret_ids[i] = (uint32_t)id;
+    }
+    return true;
+}
+
+/* One pid per namespace, outermost first; at least one. */
+static bool scan_last_id(struct rth_scan *line, int *ret_id)
+{
+    do {
+        if (!rth__scan_id(line, ret_id))
+            return false;
+        rth__scan_blanks(line);
+    } while (!rth__scan_at_end(line));
+    return true;
+}
+
+static bool scan_kib(struct rth_scan *line, uint64_t *ret_kib)
+{
+    return rth__scan_uint(line, 10, UINT64_MAX, ret_kib) && rth__scan_text(line, " kB");
+}
+
+static bool scan_mask(struct rth_scan *line, uint64_t *ret_mask)
+{
+    return rth__scan_uint(line, 16, UINT64_MAX, ret_mask);
+}
+
+static bool scan_queued(struct rth_scan *line, struct rth_proc_status *status)
+{
+    return rth__scan_uint(line, 10, UINT64_MAX, &status->sig_queued) && rth__scan_char(line, '/') &&
+           rth__scan_uint(line, 10, UINT64_MAX, &status->sig_queued_limit);
+}
+
+enum field {
+    FIELD_NAME,
+    FIELD_TGID,
+    FIELD_PPID,
+    FIELD_TRACER_PID,
+    FIELD_UID,
+    FIELD_GID,
+    FIELD_THREADS,
+    FIELD_SIG_QUEUED,
+    FIELD_SIG_BLOCKED,
+    FIELD_SIG_IGNORED,
+    FIELD_SIG_CAUGHT,
+    FIELD_CAP_PERMITTED,
+    FIELD_CAP_EFFECTIVE,
+    FIELD_REQUIRED_COUNT, /* those above are in the status of every process */
+    FIELD_NS_PID = FIELD_REQUIRED_COUNT,
+    FIELD_VM_SIZE, /* kernel threads and zombies have no memory */
+    FIELD_VM_RSS,
+    FIELD_NO_NEW_PRIVS,
+    FIELD_SECCOMP,
+    FIELD_COUNT,
+};
+
+static const char *const field_keys[FIELD_COUNT] = {
+    [FIELD_NAME] = "Name:",
+    [FIELD_TGID] = "Tgid:",
+    [FIELD_PPID] = "PPid:",
+    [FIELD_TRACER_PID] = "TracerPid:",
+    [FIELD_UID] = "Uid:",
+    [FIELD_GID] = "Gid:",
+    [FIELD_THREADS] = "Threads:",
+    [FIELD_SIG_QUEUED] = "SigQ:",
+    [FIELD_SIG_BLOCKED] = "SigBlk:",
+    [FIELD_SIG_IGNORED] = "SigIgn:",
+    [FIELD_SIG_CAUGHT] = "SigCgt:",
+    [FIELD_CAP_PERMITTED] = "CapPrm:",
+    [FIELD_CAP_EFFECTIVE] = "CapEff:",
+    [FIELD_NS_PID] = "NSpid:",
+    [FIELD_VM_SIZE] = "VmSize:",
+    [FIELD_VM_RSS] = "VmRSS:",
+    [FIELD_NO_NEW_PRIVS] = "NoNewPrivs:",
+    [FIELD_SECCOMP] = "Seccomp:",
+};
+
+static bool scan_value(struct rth_scan *line, enum field field, struct rth_proc_status *status)
+{
+    switch (field) {
+    case FIELD_NAME:
+        return scan_name(line, status->name);
+    case FIELD_TGID:
+        return rth__scan_id(line, &status->tgid);
+    case FIELD_PPID:
+        return rth__scan_id(line, &status->ppid);
+    case FIELD_TRACER_PID:
+        return rth__scan_id(line, &status->tracer_pid);
+    case FIELD_UID:
+        return scan_four_ids(line, status->uid);
+    case FIELD_GID:
+        return scan_four_ids(line, status->gid);
+    case FIELD_THREADS:
+        return rth__scan_id(line, &status->threads);
+    case FIELD_SIG_QUEUED:
+        return scan_queued(line, status);
+    case FIELD_SIG_BLOCKED:
+        return scan_mask(line, &status->sig_blocked);
+    case FIELD_SIG_IGNORED:
+        return scan_mask(line, &status->sig_ignored);
+    case FIELD_SIG_CAUGHT:
+        return scan_mask(line, &status->sig_caught);
+    case FIELD_CAP_PERMITTED:
+        return scan_mask(line, &status->cap_permitted);
+    case FIELD_CAP_EFFECTIVE:
+        return scan_mask(line, &status->cap_effective);
+    case FIELD_NS_PID:
+        return scan_last_id(line, &status->ns_pid);
+    case FIELD_VM_SIZE:
+        return scan_kib(line, &status->vm_size_kib);
+    case FIELD_VM_RSS:
+        return scan_kib(line, &status->vm_rss_kib);
+    case FIELD_NO_NEW_PRIVS:
+        return rth__scan_id(line, &status->no_new_privs);
+    case FIELD_SECCOMP:
+        return rth__scan_id(line, &status->seccomp);
+    default:
+        return false;
+    }
+}
+
+/* The field whose key the line begins with; FIELD_COUNT when it is none of ours. */
+static enum field scan_key(struct rth_scan *line)
+{
+    for (int field = 0; field < FIELD_COUNT; field++)
+        if (rth__scan_text(line, field_keys[field]))
+            return (enum field)field;
+    return FIELD_COUNT;
+}
+
+int rth__proc_status_parse(const char *text, size_t size_bytes, struct rth_proc_status *ret_status)
+{
+    struct rth_proc_status status = {.no_new_privs = -1, .seccomp = -1};
+    struct rth_scan scan = {.at = text, .end = text + size_bytes};
+    uint32_t seen = 0;
+    const uint32_t required = (1u << FIELD_REQUIRED_COUNT) - 1;
+
+    while (!rth__scan_at_end(&scan)) {
+        struct rth_scan line;
+
+        if (!rth__scan_line(&scan, &line))
+            return -EBADMSG;
+
+        enum field field = scan_key(&line);
+        if (field == FIELD_COUNT)
+            continue;
+        /* A name may begin with a blank: only the one tab goes. */
+        if (!rth__scan_char(&line, '\t') || (seen & (1u << field)))
+            return -EBADMSG;
+        seen |= 1u << field;
+        if (field != FIELD_NAME)
+            rth__scan_blanks(&line);
+        if (!scan_value(&line, field, &status))
+            return -EBADMSG;
+        rth__scan_blanks(&line);
+        if (!rth__scan_at_end(&line))
+            return -EBADMSG;
+    }
+    if ((seen & required) != required)
+        return -EBADMSG;
+    if (!(seen & (1u << FIELD_NS_PID)))
+        status.ns_pid = status.tgid;
+    *ret_status = status;
+    return 0;
+}
+
+int rth__proc_status_read(int root_fd, int pid, int tid, struct rth_proc_status *ret_status)
+{
+    /* Supplementary groups and the masks of CPUs and memory nodes are what makes it long. */
+    char text[8192];
+    ssize_t size_bytes = rth__proc_file_read(root_fd, pid, tid, "status", text, sizeof(text));
+
+    if (size_bytes < 0)
+        return (int)size_bytes;
+    return rth__proc_status_parse(text, (size_t)size_bytes, ret_status);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "os/fd.h"
+#include "os/lines.h"
+#include "os/procfs.h"
+#include "os/procfs_path.h"
+#include "os/scan.h"
+
+int rth__proc_schedstat_parse(const char *text, size_t size_bytes,
+                              struct rth_proc_schedstat *ret_schedstat)
+{
+    struct rth_proc_schedstat schedstat;
+    struct rth_scan scan = {.at = text, .end = text + size_bytes};
+
+    if (!rth__scan_uint(&scan, 10, UINT64_MAX, &schedstat.run_ns) || !rth__scan_char(&scan, ' ') ||
+        !rth__scan_uint(&scan, 10, UINT64_MAX, &schedstat.wait_ns) || !rth__scan_char(&scan, ' ') ||
+        !rth__scan_uint(&scan, 10, UINT64_MAX, &schedstat.slices))
+        return -EBADMSG;
+    /* Fields yet to come may follow; text that ends without a newline was cut. */
+    if (rth__scan_at_end(&scan) || (*scan.at != ' ' && *scan.at != '\n') ||
+        text[size_bytes - 1] != '\n')
+        return -EBADMSG;
+    *ret_schedstat = schedstat;
+    return 0;
+}
+
+int rth__proc_schedstat_read(int root_fd, int pid, int tid,
+                             struct rth_proc_schedstat *ret_schedstat)
+{
+    char text[256];
+    ssize_t size_bytes = rth__proc_file_read(root_fd, pid, tid, "schedstat", text, sizeof(text));
+
+    if (size_bytes < 0)
+        return (int)size_bytes;
+    return rth__proc_schedstat_parse(text, (size_t)size_bytes, ret_schedstat);
+}
+
+static bool scan_limit(struct rth_scan *line, uint64_t *ret_limit)
+{
+    rth__scan_blanks(line);
+    if (rth__scan_text(line, "unlimited"))
+        *ret_limit = RTH_PROC_UNLIMITED;
+    else if (!rth__scan_uint(line, 10, UINT64_MAX, ret_limit))
+        return false;
+    return rth__scan_at_end(line) || *line->at == ' ';
+}
+
+int rth__proc_limits_parse(const char *text, size_t size_bytes, struct rth_proc_limits *ret_limits)
+{
+    struct rth_proc_limits limits;
+    const struct {
+        const char *name;
+        uint64_t *soft, *hard;
+    } rows[] = {
+        {"Max open files ", &limits.open_files_soft, &limits.open_files_hard},
+        {"Max address space ", &limits.address_space_soft, &limits.address_space_hard},
+        {"Max pending signals ", &limits.sigpending_soft, &limits.sigpending_hard},
+    };
+    const size_t row_count = sizeof(rows) / sizeof(rows[0]);
+    struct rth_scan scan = {.at = text, .end = text + size_bytes};
+    unsigned seen = 0;
+
+    while (!rth__scan_at_end(&scan)) {
+        struct rth_scan line;
+
+        if (!rth__scan_line(&scan, &line))
+            return -EBADMSG;
+        for (size_t i = 0; i < row_count; i++) {
+            if (!rth__scan_text(&line, rows[i].name))
+                continue;
+            if (seen & (1u << i))
+                return -EBADMSG;
+            seen |= 1u << i;
+            if (!scan_limit(&line, rows[i].soft) || !scan_limit(&line, rows[i].hard))
+                return -EBADMSG;
+            break;
+        }
+    }
+    if (seen != (1u << row_count) - 1)
+        return -EBADMSG;
+    *ret_limits = limits;
+    return 0;
+}
+
+int rth__proc_limits_read(int root_fd, int pid, struct rth_proc_limits *ret_limits)
+{
+    char text[4096];
+    ssize_t size_bytes = rth__proc_file_read(root_fd, pid, 0, "limits", text, sizeof(text));
+
+    if (size_bytes < 0)
+        return (int)size_bytes;
+    return rth__proc_limits_parse(text, (size_t)size_bytes, ret_limits);
+}
+
+/* The next word of a line, which blanks end; false at the end of the line. */
+static bool scan_word(struct rth_scan *line, struct rth_scan *ret_word)
+{
+    rth__scan_blanks(line);
+    ret_word->at = line->at;
+    while (line->at < line->end && *line->at != ' ')
+        line->at++;
+    ret_word->end = line->at;
+    return ret_word->at < ret_word->end;
+}
+
+static bool word_is(const struct rth_scan *word, const char *wanted)
+{
+    size_t size_bytes = strlen(wanted);
+
+    return (size_t)(word->end - word->at) == size_bytes &&
+           memcmp(word->at, wanted, size_bytes) == 0;
+}
+
+/* Two lines, names and values, in the same order behind the same prefix. */
+static bool scan_ip_ext(struct rth_scan names, struct rth_scan values,
+                        struct rth_proc_netstat *ret_netstat)
+{
+    struct rth_scan name, value;
+    bool in_seen = false, out_seen = false;
+
+    while (scan_word(&names, &name)) {
+        if (!scan_word(&values, &value))
+            return false;
+
+        bool in = word_is(&name, "InOctets");
+        bool out = word_is(&name, "OutOctets");
+        if ((in && in_seen) || (out && out_seen))
+            return false;
+        if (!in && !out)
+            continue;
+        if (!rth__scan_uint(&value, 10, UINT64_MAX,
+                            in ? &ret_netstat->in_octets : &ret_netstat->out_octets) ||
+            !rth__scan_at_end(&value))
+            return false;
+        in_seen |= in;
+        out_seen |= out;
+    }
+    return in_seen && out_seen && !scan_word(&values, &value);
+}
+
+int rth__proc_netstat_parse(const char *text, size_t size_bytes,
+                            struct rth_proc_netstat *ret_netstat)
+{
+    struct rth_proc_netstat netstat;
+    struct rth_scan scan = {.at = text, .end = text + size_bytes};
+    bool seen = false;
+
+    while (!rth__scan_at_end(&scan)) {
+        struct rth_scan names, values;
+
+        if (!rth__scan_line(&scan, &names) || !rth__scan_line(&scan, &values))
+            return -EBADMSG;
+        if (!rth__scan_text(&names, "IpExt:"))
+            continue;
+        if (seen || !rth__scan_text(&values, "IpExt:") || !scan_ip_ext(names, values, &netstat))
+            return -EBADMSG;
+        seen = true;
+    }
+    if (!seen)
+        return -EBADMSG;
+    *ret_netstat = netstat;
+    return 0;
+}
+
+int rth__proc_netstat_read(int root_fd, int pid, struct rth_proc_netstat *ret_netstat)
+{
+    char text[16384];
+    ssize_t size_bytes = rth__proc_file_read(root_fd, pid, 0, "net/netstat", text, sizeof(text));
+
+    if (size_bytes < 0)
+        return (int)size_bytes;
+    return rth__proc_netstat_parse(text, (size_t)size_bytes, ret_netstat);
+}
+
+int rth__proc_boot_time_parse(const char *text, size_t size_bytes, uint64_t *ret_boot_time_s)
+{
+    struct rth_scan scan = {.at = text, .end = text + size_bytes};
+    uint64_t boot_time_s = 0;
+    bool seen = false;
+
+    while (!rth__scan_at_end(&scan)) {
+        struct rth_scan line;
+
+        if (!rth__scan_line(&scan, &line))
+            return -EBADMSG;
+        if (!rth__scan_text(&line, "btime "))
+            continue;
+        if (seen || !rth__scan_uint(&line, 10, INT64_MAX, &boot_time_s) || !rth__scan_at_end(&line))
+            return -EBADMSG;
+        seen = true;
+    }
+    if (!seen)
+        return -EBADMSG;
+    *ret_boot_time_s = boot_time_s;
+    return 0;
+}
+
+int rth__proc_boot_time_read(int root_fd, uint64_t *ret_boot_time_s)
+{
+    /* A line for each CPU and one with a number for each interrupt: of any length, so it is read
+     * by lines and what doesn't fit is passed over. */
+    char buffer[1024];
+    int fd = rth__openat(root_fd, "proc/stat", O_RDONLY);
+    struct rth_lines lines;
+    const char *line;
+    size_t size_bytes;
+    int status;
+
+    if (fd < 0)
+        return fd;
+    rth__lines_init(&lines, fd, buffer, sizeof(buffer) - 1);
+    while ((status = rth__lines_next(&lines, &line, &size_bytes)) == 1 || status == -EBADMSG) {
+        if (status != 1 || size_bytes < 6 || memcmp(line, "btime ", 6) != 0)
+            continue;
+        /* The parser wants the newline back; there is room for it behind the line. */
+        buffer[line - buffer + (ptrdiff_t)size_bytes] = '\n';
+        status = rth__proc_boot_time_parse(line, size_bytes + 1, ret_boot_time_s);
+        rth__lines_close(&lines);
+        return status;
+    }
+    rth__lines_close(&lines);
+    return status < 0 ? status : -EBADMSG;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RTH_TESTS_INTERPOSE_FAKE_H
+#define RTH_TESTS_INTERPOSE_FAKE_H
+
+/*
+ * A runtime for the interposer's tests: an ops table that counts its calls, and a fork model of
+ * its own: a forked child may be adopted 50 ms after its first calm point.
+ */
+
+#include "interpose/abi.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+extern int rth_interpose_attach(const struct rth_interpose_ops *ops,
+                                struct rth_interpose_info *ret_info);
+
+#define FAKE_ADOPTION_NS INT64_C(50000000)
+
+struct fake_runtime {
+    volatile uint32_t *enabled; /* on a WIPEONFORK page */
+    pid_t owner;
+    int prepared, abandoned, ran, calm_points, forked, ids, quiesced, resumed, signals;
+    int last_signal, last_kind;
+    bool never_adopts;
+    bool prepares_nothing;
+    int signal_on_adoption; /* raised while child_calm adopts; 0: none */
+    int64_t due_ns;
+    void *(*start)(void *);
+    void *argument;
+    void (*on_quiesce)(void);
+    void (*on_resume)(void);
+};
+
+static struct fake_runtime fake;
+
+static void *fake_prepare(void *(*start)(void *), void *argument)
+{
+    if (fake.prepares_nothing)
+        return NULL;
+    fake.prepared++;
+    fake.start = start;
+    fake.argument = argument;
+    return &fake;
+}
+
+static void fake_abandon(void *handle)
+{
+    fake.abandoned += handle == &fake;
+}
+
+static void *fake_run(void *handle)
+{
+    fake.ran += handle == &fake;
+    return fake.start(fake.argument);
+}
+
+static int64_t fake_calm(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t now_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+    fake.calm_points++;
+    if (fake.never_adopts)
+        return -1;
+    if (*fake.enabled != 0)
+        return 0;
+    if (fake.due_ns == 0)
+        fake.due_ns = now_ns + FAKE_ADOPTION_NS;
+    if (now_ns < fake.due_ns)
+        return fake.due_ns - now_ns;
+    if (fake.signal_on_adoption != 0)
+        (void)kill(getpid(), fake.signal_on_adoption);
+    fake.owner = getpid();
+    *fake.enabled = 1;
+    return 0;
+}
+
+static void fake_forked(void)
+{
+    fake.forked++;
+}
+
+static void fake_ids(void)
+{
+    fake.ids++;
+}
+
+static void fake_quiesce(void)
+{
+    fake.quiesced++;
+    if (fake.on_quiesce != NULL)
+        fake.on_quiesce();
+    errno = 1234; /* ops keep errno; these two do not have to be trusted with it */
+}
+
+static void fake_resume(void)
+{
+    fake.resumed++;
+    if (fake.on_resume != NULL)
+        fake.on_resume();
+    errno = 1234;
+}
+
+static void fake_signal(int signal_number, int kind)
+{
+    fake.signals++;
+    fake.last_signal = signal_number;
+    fake.last_kind = kind;
+}
+
+static struct rth_interpose_ops fake_ops;
+
+/* The table, live in this process. Forked children start unadopted. */
+static inline const struct rth_interpose_ops *fake_runtime_new(void)
+{
+    fake = (struct fake_runtime){.owner = getpid()};
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED || madvise(page, 4096, MADV_WIPEONFORK) != 0)
+        return NULL;
+    fake.enabled = page;
+    *fake.enabled = 1;
+    fake_ops = (struct rth_interpose_ops){
+        .struct_size = sizeof(fake_ops),
+        .version = RTH_INTERPOSE_ABI_VERSION,
+        .enabled = fake.enabled,
+        .owner_pid = &fake.owner,
+        .thread_prepare = fake_prepare,
+        .thread_abandon = fake_abandon,
+        .thread_run = fake_run,
+        .child_calm = fake_calm,
+        .child_forked_sigsafe = fake_forked,
+        .ids_changed = fake_ids,
+        .threads_quiesce = fake_quiesce,
+        .threads_resume = fake_resume,
+        .signal_action_sigsafe = fake_signal,
+    };
+    return &fake_ops;
+}
+
+/* Attaches it; returns what attach does. */
+static inline int fake_runtime_attach(void)
+{
+    return rth_interpose_attach(fake_runtime_new(), NULL);
+}
+
+#endif /* RTH_TESTS_INTERPOSE_FAKE_H */

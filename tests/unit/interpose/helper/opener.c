@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Opens by bare name: only this library's RUNPATH leads there. */
+#include <dlfcn.h>
+#include <stddef.h>
+
+__attribute__((visibility("default"))) void *interpose_opener_open(const char *name,
+                                                                   int in_new_namespace);
+
+void *interpose_opener_open(const char *name, int in_new_namespace)
+{
+    void *handle =
+        in_new_namespace ? dlmopen(LM_ID_NEWLM, name, RTLD_NOW) : dlopen(name, RTLD_NOW);
+    /* Not in tail position: the caller has to be this library. */
+    return handle != NULL ? handle : NULL;
+}
