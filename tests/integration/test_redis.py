@@ -87,8 +87,10 @@ class Routes(RedisCase):
         threads = fetch(self.endpoints[0], "/debug/runtime/threads").json()["threads"]
         self.assertEqual(sorted(thread["tid"] for thread in threads),
                          sorted(harness.tasks(program.pid)))
-        names = {thread["name"] for thread in threads}
-        self.assertTrue({"redis-server", "bio_close_file", "rth-admin"} <= names, names)
+        origins = {thread["name"]: thread["origin"] for thread in threads}
+        self.assertEqual(origins["rth-admin"], "rthooks")
+        self.assertEqual(origins["bio_close_file"], "pthread_create")
+        self.assertEqual(origins["redis-server"], "host")
 
     def test_config_shows_every_option_with_its_source(self):
         program = self.start_redis(env={"RTHOOKS_SERVICE": "cart"})
@@ -225,12 +227,15 @@ class Metrics(RedisCase):
         self.assertLess(abs(values["process_start_time_seconds"] - time.time()), 100)
         self.assertFalse([name for name in values if name.startswith("go_")])
 
-    def test_threads_are_counted_by_state(self):
+    def test_threads_of_the_host_are_counted_by_state(self):
         program = self.start_redis()
         values = self.values(self.endpoints[0])
+        names = harness.task_names(program.pid)
         self.assertEqual(values["rthooks_sched_threads_threads"],
-                         len(harness.tasks(program.pid)))
-        self.assertIn("rthooks_sched_threads_waiting_threads", values)
+                         len([name for name in names if not name.startswith("rth-")]))
+        self.assertEqual(values["rthooks_sched_threads_threads"], sum(
+            values["rthooks_sched_threads_%s_threads" % state]
+            for state in ("running", "runnable", "waiting", "blocked_io")))
         self.assertGreaterEqual(values["rthooks_rthooks_cpu_cpu_seconds_total"], 0)
 
     def test_openmetrics_is_given_when_asked_for(self):

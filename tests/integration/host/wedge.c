@@ -33,7 +33,7 @@ static void sleep_ms(long milliseconds)
     nanosleep(&time, NULL);
 }
 
-static void *hold_zone(void *unused)
+__attribute__((noreturn)) static void *hold_zone(void *unused)
 {
     (void)unused;
     setenv("TZ", argument, 1);
@@ -41,7 +41,7 @@ static void *hold_zone(void *unused)
     _exit(3);
 }
 
-static void *loop_zone(void *number)
+__attribute__((noreturn)) static void *loop_zone(void *number)
 {
     for (unsigned turn = 0;; turn++) {
         char zone[32];
@@ -54,7 +54,7 @@ static void *loop_zone(void *number)
     }
 }
 
-static void *hold_stderr(void *unused)
+__attribute__((noreturn)) static void *hold_stderr(void *unused)
 {
     (void)unused;
     flockfile(stderr);
@@ -63,7 +63,7 @@ static void *hold_stderr(void *unused)
         pause();
 }
 
-static void *hold_loader(void *unused)
+__attribute__((noreturn)) static void *hold_loader(void *unused)
 {
     (void)unused;
     dlopen(argument, RTLD_NOW);
@@ -83,7 +83,7 @@ static void stop_here(int number)
         sleep_ms(1);
 }
 
-static void *allocate_all_the_time(void *unused)
+__attribute__((noreturn)) static void *allocate_all_the_time(void *unused)
 {
     (void)unused;
     for (;;) {
@@ -92,7 +92,7 @@ static void *allocate_all_the_time(void *unused)
     }
 }
 
-static void *probe(void *unused)
+__attribute__((noreturn)) static void *probe(void *unused)
 {
     (void)unused;
     for (unsigned served = 0;;) {
