@@ -11,7 +11,7 @@
 /* Days of 400 years, after which the Gregorian calendar repeats; of 100, 4 and 1. */
 #define DAYS_PER_ERA      146097
 #define YEARS_PER_ERA     400
-#define EPOCH_DAY         719468                           /* days from 0000-03-01 to 1970-01-01 */
+#define EPOCH_DAY         719468 /* days from 0000-03-01 to 1970-01-01 */
 #define CIVIL_SECONDS_MAX (INT64_C(2000000000) * 31556952) /* keeps the year in an int */
 
 /* Bounds of four-digit years: 0000-01-01T00:00:00Z and 9999-12-31T23:59:59Z. */
@@ -21,6 +21,9 @@
 /* Bits of a CPU clock id, linux/posix-timers_types.h: ~id << 3, thread, scheduler time. */
 #define CPU_CLOCK_SCHED  2u
 #define CPU_CLOCK_THREAD 4u
+/* The kernel's limit of ids. The encoding drops an id's upper bits: from 29 on another's clock, or
+ * the caller's own, would be read. */
+#define ID_MAX (4 * 1024 * 1024)
 
 static int64_t timespec_ns(const struct timespec *time)
 {
@@ -51,6 +54,8 @@ static int64_t cpu_clock_ns(int id, unsigned kind)
 {
     if (id < 0)
         return -EINVAL;
+    if (id > ID_MAX)
+        return -ESRCH;
     struct timespec used;
     clockid_t clock = (clockid_t)(~(unsigned)id << 3 | kind);
     long result = RTH__RAW(SYS_clock_gettime, clock, &used);

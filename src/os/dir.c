@@ -8,7 +8,7 @@
 
 #include "os/fd.h"
 #include "os/rawsys.h"
-#include "os/text.h"
+#include "os/scan.h"
 
 /* As getdents64(2) fills it. */
 struct kernel_dirent64 {
@@ -66,10 +66,11 @@ int rth__dir_next_number(struct rth_dir *dir, int *ret_error)
 {
     const char *name;
     while ((name = rth__dir_next(dir, ret_error)) != NULL) {
-        struct rth_text text = rth__text(name, strlen(name));
+        struct rth_scan scan = {.at = name, .end = name + strlen(name)};
         uint64_t number;
         /* The kernel writes no leading zero. */
-        if (name[0] != '0' && rth__text_uint(&text, INT_MAX, &number) && rth__text_at_end(&text))
+        if (name[0] != '0' && rth__scan_uint(&scan, 10, INT_MAX, &number) &&
+            rth__scan_at_end(&scan))
             return (int)number;
     }
     return 0;

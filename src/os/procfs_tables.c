@@ -175,22 +175,35 @@ int rth__proc_netstat_read(int root_fd, int pid, struct rth_proc_netstat *ret_ne
     return rth__proc_netstat_parse(text, (size_t)size_bytes, ret_netstat);
 }
 
-int rth__proc_boot_time_parse(const char *text, size_t size_bytes, uint64_t *ret_boot_time_s)
+/* "btime SECONDS" of a line; 0 where it is another line, 1 or -EBADMSG. */
+static int scan_boot_time(const char *line, size_t size_bytes, uint64_t *ret_boot_time_s)
 {
-    struct rth_scan scan = {.at = text, .end = text + size_bytes};
+    struct rth_scan scan = {.at = line, .end = line + size_bytes};
+
+    if (!rth__scan_text(&scan, "btime "))
+        return 0;
+    return rth__scan_uint(&scan, 10, INT64_MAX, ret_boot_time_s) && rth__scan_at_end(&scan)
+               ? 1
+               : -EBADMSG;
+}
+
+static int find_boot_time(struct rth_lines *lines, uint64_t *ret_boot_time_s)
+{
     uint64_t boot_time_s = 0;
     bool seen = false;
+    const char *line;
+    size_t size_bytes;
+    int result;
 
-    while (!rth__scan_at_end(&scan)) {
-        struct rth_scan line;
-
-        if (!rth__scan_line(&scan, &line))
-            return -EBADMSG;
-        if (!rth__scan_text(&line, "btime "))
+    while ((result = rth__lines_next(lines, &line, &size_bytes)) != 0) {
+        if (result == -EMSGSIZE)
             continue;
-        if (seen || !rth__scan_uint(&line, 10, INT64_MAX, &boot_time_s) || !rth__scan_at_end(&line))
+        if (result < 0)
+            return result;
+        result = scan_boot_time(line, size_bytes, &boot_time_s);
+        if (result < 0 || (result == 1 && seen))
             return -EBADMSG;
-        seen = true;
+        seen |= result == 1;
     }
     if (!seen)
         return -EBADMSG;
@@ -198,29 +211,38 @@ int rth__proc_boot_time_parse(const char *text, size_t size_bytes, uint64_t *ret
     return 0;
 }
 
+int rth__proc_boot_time_parse(const char *text, size_t size_bytes, uint64_t *ret_boot_time_s)
+{
+    struct rth_lines lines;
+
+    rth__lines_of_text(&lines, text, size_bytes);
+    return find_boot_time(&lines, ret_boot_time_s);
+}
+
 int rth__proc_boot_time_read(int root_fd, uint64_t *ret_boot_time_s)
 {
     /* A line for each CPU and one with a number for each interrupt: of any length, so it is read
      * by lines and what doesn't fit is passed over. */
     char buffer[1024];
-    int fd = rth__openat(root_fd, "proc/stat", O_RDONLY);
+    char whole_line[64];
     struct rth_lines lines;
     const char *line;
     size_t size_bytes;
     int status;
 
+    RTH__AUTO_CLOSE int fd = rth__openat(root_fd, "proc/stat", O_RDONLY);
     if (fd < 0)
         return fd;
-    rth__lines_init(&lines, fd, buffer, sizeof(buffer) - 1);
-    while ((status = rth__lines_next(&lines, &line, &size_bytes)) == 1 || status == -EBADMSG) {
+    rth__lines_of_fd(&lines, fd, buffer, sizeof(buffer));
+    while ((status = rth__lines_next(&lines, &line, &size_bytes)) == 1 || status == -EMSGSIZE) {
         if (status != 1 || size_bytes < 6 || memcmp(line, "btime ", 6) != 0)
             continue;
-        /* The parser wants the newline back; there is room for it behind the line. */
-        buffer[line - buffer + (ptrdiff_t)size_bytes] = '\n';
-        status = rth__proc_boot_time_parse(line, size_bytes + 1, ret_boot_time_s);
-        rth__lines_close(&lines);
-        return status;
+        if (size_bytes >= sizeof(whole_line))
+            return -EBADMSG;
+        /* The parser wants the newline back. */
+        memcpy(whole_line, line, size_bytes);
+        whole_line[size_bytes] = '\n';
+        return rth__proc_boot_time_parse(whole_line, size_bytes + 1, ret_boot_time_s);
     }
-    rth__lines_close(&lines);
     return status < 0 ? status : -EBADMSG;
 }

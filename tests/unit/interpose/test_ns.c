@@ -94,7 +94,7 @@ static void flags_that_other_threads_do_not_hurt_leave_ours_alone(void **state)
     (void)state;
     attach_with_a_service_thread();
     assert_int_equal(unshare(0), 0);
-    assert_int_equal(unshare(CLONE_FILES), 0);
+    assert_int_equal(unshare(CLONE_FS), 0);
     assert_int_equal(fake.quiesced, 0);
     stop_service();
 }

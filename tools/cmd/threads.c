@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * `rthooks threads`: what every thread does. Of a process id it is read from /proc alone, so it
+ * works for any process, hooked or not, also one that no longer answers. A socket or URL is asked.
+ * Both become the same document, the one of /debug/runtime/threads, and the same table.
+ */
+
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/http.h"
+#include "client/process.h"
+#include "client/target.h"
+#include "os/dir.h"
+#include "os/fd.h"
+#include "os/procfs.h"
+
+static const char help[] =
+    "Usage: rthooks threads [--sort KEY] [--json] TARGET\n"
+    "\n"
+    "Lists the threads of TARGET: a process id (any process, read from /proc alone), a Unix\n"
+    "socket or a URL (asked), or a file saved from /debug/runtime/threads.\n"
+    "\n"
+    "  --sort KEY           cpu (default), age, name or tid\n"
+    "  --json               as JSON, in the shape of /debug/runtime/threads\n"
+    "  --token-file FILE    token for a URL (else RTHOOKS_ADMIN_TOKEN_FILE)\n"
+    "  -h, --help           this text\n"
+    "\n"
+    "STATE running: on a CPU or waiting for one; disk: cannot be interrupted. WCHAN: the kernel\n"
+    "function it sleeps in, as far as the kernel tells. CPU: user and system time, and its share\n"
+    "of the thread's life. A * after the name marks a thread that rthooks added.\n";
+
+enum sort_key { SORT_CPU, SORT_AGE, SORT_NAME, SORT_TID };
+
+static json_t *thread_object(int root_fd, pid_t pid, int tid, const struct rth_proc_stat *stat,
+                             bool hooked)
+{
+    double ticks_per_s = (double)sysconf(_SC_CLK_TCK);
+    double user_s = (double)stat->utime_ticks / ticks_per_s;
+    double system_s = (double)stat->stime_ticks / ticks_per_s;
+    double age_s = boot_seconds() - (double)stat->starttime_ticks / ticks_per_s;
+    char wchan[64] = "";
+    (void)rth__proc_wchan_read(root_fd, pid, tid, wchan, sizeof(wchan));
+    json_t *thread = json_object();
+    json_object_set_new(thread, "tid", json_integer(tid));
+    json_object_set_new(thread, "name", json_text(stat->comm));
+    json_object_set_new(thread, "state", json_string(state_name(stat->state)));
+    json_object_set_new(thread, "wchan", json_text(wchan));
+    json_object_set_new(thread, "age_seconds", json_real(age_s > 0 ? age_s : 0));
+    json_object_set_new(thread, "cpu_seconds", json_real(user_s + system_s));
+    json_object_set_new(thread, "user_seconds", json_real(user_s));
+    json_object_set_new(thread, "system_seconds", json_real(system_s));
+    json_object_set_new(thread, "processor", json_integer(stat->processor));
+    /* Who created a thread only the process itself knows. */
+    bool ours = hooked && strncmp(stat->comm, "rth-", 4) == 0;
+    json_object_set_new(thread, "origin", json_string(ours ? "rthooks" : "host"));
+    return thread;
+}
+
+/* The document of a process, from /proc. */
+static int read_process(struct target *target, json_t **ret_document)
+{
+    char message[256], path[64];
+    if (target_process(target, message, sizeof(message)) != 0)
+        return fail(EXIT_UNREACHABLE, "%s", message);
+    RTH__AUTO_CLOSE int root_fd = rth__openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
+    struct rth_dir dir;
+    snprintf(path, sizeof(path), "proc/%d/task", (int)target->pid);
+    int error = root_fd < 0 ? root_fd : rth__dir_open(&dir, root_fd, path);
+    if (error != 0)
+        return fail(EXIT_UNREACHABLE, "cannot list the threads of process %d: %s",
+                    (int)target->pid, strerror(-error));
+    bool hooked = process_maps(root_fd, target->pid).runtime;
+    json_t *document = json_object(), *process = json_object(), *threads = json_array();
+    json_object_set_new(process, "pid", json_integer(target->pid));
+    json_object_set_new(process, "name", json_text(target->status.name));
+    json_object_set_new(document, "process", process);
+    json_object_set_new(document, "threads", threads);
+    for (int tid; (tid = rth__dir_next_number(&dir, &error)) > 0;) {
+        struct rth_proc_stat stat;
+        /* A thread may end between the listing and the reading. */
+        if (rth__proc_stat_read(root_fd, target->pid, tid, &stat) == 0)
+            json_array_append_new(threads,
+                                  thread_object(root_fd, target->pid, tid, &stat, hooked));
+    }
+    rth__dir_close(&dir);
+    if (json_array_size(threads) == 0) {
+        json_decref(document);
+        return fail(EXIT_UNREACHABLE, "process %d has ended", (int)target->pid);
+    }
+    *ret_document = document;
+    return EXIT_FINE;
+}
+
+static double number_of(const json_t *thread, const char *key)
+{
+    return json_number_value(json_object_get(thread, key));
+}
+
+static const char *text_of(const json_t *thread, const char *key)
+{
+    const char *text = json_string_value(json_object_get(thread, key));
+    return text != NULL ? text : "";
+}
+
+static int compare(const void *left_pointer, const void *right_pointer, void *key_pointer)
+{
+    const json_t *left = *(json_t *const *)left_pointer;
+    const json_t *right = *(json_t *const *)right_pointer;
+    enum sort_key key = *(enum sort_key *)key_pointer;
+    double difference = 0;
+    if (key == SORT_NAME)
+        difference = strcmp(text_of(left, "name"), text_of(right, "name"));
+    else if (key == SORT_CPU)
+        difference = number_of(right, "cpu_seconds") - number_of(left, "cpu_seconds");
+    else if (key == SORT_AGE)
+        difference = number_of(right, "age_seconds") - number_of(left, "age_seconds");
+    if (difference == 0)
+        difference = number_of(left, "tid") - number_of(right, "tid");
+    return (difference > 0) - (difference < 0);
+}
+
+/* Puts the threads of the document in order. */
+static void sort_threads(json_t *document, enum sort_key key)
+{
+    json_t *threads = json_object_get(document, "threads");
+    size_t count = json_array_size(threads);
+    json_t **order = calloc(count + 1, sizeof(*order));
+    if (order == NULL)
+        return;
+    for (size_t i = 0; i < count; i++)
+        order[i] = json_incref(json_array_get(threads, i));
+    qsort_r(order, count, sizeof(*order), compare, &key);
+    json_array_clear(threads);
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(threads, order[i]);
+    free(order);
+}
+
+static void print_row(const json_t *thread)
+{
+    char name[20], clean[64], age[32], cpu[32], share[16] = "-";
+    double cpu_s = number_of(thread, "cpu_seconds"), age_s = number_of(thread, "age_seconds");
+    bool ours = strcmp(text_of(thread, "origin"), "rthooks") == 0;
+    (void)printable(text_of(thread, "name"), clean, 17);
+    snprintf(name, sizeof(name), "%s%s", clean, ours ? " *" : "");
+    duration_text(age_s, age, sizeof(age));
+    snprintf(cpu, sizeof(cpu), "%.2fs", cpu_s);
+    if (age_s > 0)
+        snprintf(share, sizeof(share), "%.1f%%", 100 * cpu_s / age_s);
+    printf("%8.0f %-18s ", number_of(thread, "tid"), name);
+    printf("%-8s ", printable(text_of(thread, "state"), clean, 9));
+    const char *wchan = text_of(thread, "wchan");
+    printf("%-24s ", printable(wchan[0] != '\0' ? wchan : "-", clean, 25));
+    printf("%8s %12s %6s\n", age, cpu, share);
+}
+
+static void print_table(const json_t *document)
+{
+    const json_t *process = json_object_get(document, "process");
+    const json_t *threads = json_object_get(document, "threads");
+    char clean[64];
+    size_t ours = 0;
+    printf("%s (pid %.0f): %zu thread%s\n",
+           printable(text_of(process, "name"), clean, sizeof(clean)), number_of(process, "pid"),
+           json_array_size(threads), json_array_size(threads) == 1 ? "" : "s");
+    printf("%8s %-18s %-8s %-24s %8s %12s %6s\n", "TID", "NAME", "STATE", "WCHAN", "AGE", "CPU",
+           "%LIFE");
+    for (size_t i = 0; i < json_array_size(threads); i++) {
+        const json_t *thread = json_array_get(threads, i);
+        print_row(thread);
+        ours += strcmp(text_of(thread, "origin"), "rthooks") == 0;
+    }
+    if (ours > 0)
+        printf("* %zu added by rthooks\n", ours);
+}
+
+static int parse_sort(const char *text, enum sort_key *ret_key)
+{
+    static const char *const names[] = {"cpu", "age", "name", "tid"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(names[i], text) == 0) {
+            *ret_key = (enum sort_key)i;
+            return -1;
+        }
+    }
+    return usage_error("--sort takes cpu, age, name or tid, not '%s'", text);
+}
+
+static int load(const char *text, const struct common_options *options, json_t **ret_document)
+{
+    char message[PATH_MAX + 256];
+    struct target target;
+    int error = target_parse(text, &target, message, sizeof(message));
+    if (error != 0)
+        return fail(error == -EINVAL ? EXIT_USAGE : EXIT_UNREACHABLE, "%s", message);
+    if (target.kind == TARGET_PID)
+        return read_process(&target, ret_document);
+    json_t *document;
+    int status = fetch_json(text, "/debug/runtime/threads", options, &document);
+    if (status != EXIT_FINE)
+        return status;
+    if (!json_is_array(json_object_get(document, "threads"))) {
+        json_decref(document);
+        return fail(EXIT_UNREACHABLE, "%s: the document has no list of threads", text);
+    }
+    *ret_document = document;
+    return EXIT_FINE;
+}
+
+static int threads_main(int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        {"sort", required_argument, NULL, 's'}, COMMON_LONG_OPTIONS, {0}};
+    struct common_options options = {0};
+    enum sort_key key = SORT_CPU;
+    int option;
+    while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+        int status = option == 's' ? parse_sort(optarg, &key)
+                                   : common_option(option, argv, &options);
+        if (status >= 0)
+            return status;
+    }
+    if (optind >= argc)
+        return usage_error("which process?");
+    if (argc - optind > 1)
+        return usage_error("one target at a time, not '%s' as well", argv[optind + 1]);
+    json_t *document;
+    int status = load(argv[optind], &options, &document);
+    if (status != EXIT_FINE)
+        return status;
+    sort_threads(document, key);
+    if (options.json)
+        return print_json(document) ? EXIT_FINE : EXIT_UNREACHABLE;
+    print_table(document);
+    json_decref(document);
+    return EXIT_FINE;
+}
+
+const struct command command_threads = {
+    .name = "threads",
+    .summary = "list the threads of a process: state, wait channel, age, CPU",
+    .help = help,
+    .main = threads_main,
+};
