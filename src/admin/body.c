@@ -2,6 +2,7 @@
 #include "admin/body.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,13 +12,15 @@ static _Atomic uint64_t held_bytes;
 
 static struct rth_body_segment *segment_new(size_t size_bytes)
 {
-    if (__atomic_add_fetch(&held_bytes, size_bytes, __ATOMIC_RELAXED) > RTH_BODY_TOTAL_BYTES) {
-        __atomic_sub_fetch(&held_bytes, size_bytes, __ATOMIC_RELAXED);
+    uint64_t before_bytes =
+        atomic_fetch_add_explicit(&held_bytes, size_bytes, memory_order_relaxed);
+    if (before_bytes + size_bytes > RTH_BODY_TOTAL_BYTES) {
+        atomic_fetch_sub_explicit(&held_bytes, size_bytes, memory_order_relaxed);
         return NULL;
     }
     struct rth_body_segment *segment = rth__arena_alloc_nomalloc(size_bytes);
     if (segment == NULL) {
-        __atomic_sub_fetch(&held_bytes, size_bytes, __ATOMIC_RELAXED);
+        atomic_fetch_sub_explicit(&held_bytes, size_bytes, memory_order_relaxed);
         return NULL;
     }
     segment->allocated_bytes = (uint32_t)size_bytes;
@@ -30,7 +33,7 @@ static void segment_free(struct rth_body_segment *segment)
 {
     size_t size_bytes = segment->allocated_bytes;
     rth__arena_free_nomalloc(segment, size_bytes);
-    __atomic_sub_fetch(&held_bytes, size_bytes, __ATOMIC_RELAXED);
+    atomic_fetch_sub_explicit(&held_bytes, size_bytes, memory_order_relaxed);
 }
 
 static void hand_over(struct rth_body *body)
@@ -38,11 +41,11 @@ static void hand_over(struct rth_body *body)
     struct rth_body_segment *segment = body->filling;
     body->filling = NULL;
     body->streaming = true;
-    struct rth_body_segment *newest = __atomic_load_n(&body->published, __ATOMIC_RELAXED);
+    struct rth_body_segment *newest = atomic_load_explicit(&body->published, memory_order_relaxed);
     do {
         segment->next = newest;
-    } while (!__atomic_compare_exchange_n(&body->published, &newest, segment, true,
-                                          __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    } while (!atomic_compare_exchange_weak_explicit(
+        &body->published, &newest, segment, memory_order_release, memory_order_relaxed));
 }
 
 int rth__body_write(struct rth_body *body, const void *data, size_t size_bytes,
@@ -98,7 +101,7 @@ void rth__body_rewind(struct rth_body *body)
 void rth__body_collect(struct rth_body *body)
 {
     struct rth_body_segment *newest =
-        __atomic_exchange_n(&body->published, NULL, __ATOMIC_ACQUIRE);
+        atomic_exchange_explicit(&body->published, NULL, memory_order_acquire);
     struct rth_body_segment *oldest = NULL, *last = newest;
     while (newest != NULL) {
         struct rth_body_segment *next = newest->next;
@@ -152,7 +155,7 @@ void rth__body_free(struct rth_body *body)
 
 uint64_t rth__body_held_bytes(void)
 {
-    return __atomic_load_n(&held_bytes, __ATOMIC_RELAXED);
+    return atomic_load_explicit(&held_bytes, memory_order_relaxed);
 }
 
 void rth__body_child_reset(void)

@@ -18,7 +18,8 @@
 #define RTH_BODY_MAX_BYTES     (UINT64_C(32) << 20)
 #define RTH_BODY_TOTAL_BYTES   (UINT64_C(64) << 20)
 #define RTH_BODY_FIRST_BYTES   ((size_t)16 << 10)
-#define RTH_BODY_SEGMENT_BYTES ((size_t)64 << 10)
+/* Above 64 KiB the arena gives a block back to the kernel as soon as it was sent. */
+#define RTH_BODY_SEGMENT_BYTES ((size_t)128 << 10)
 
 /* Room around the data for chunk framing, so that a segment is sent in one piece. */
 #define RTH_BODY_CHUNK_HEAD_BYTES 8 /* up to 6 hex digits and CRLF */

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,7 +33,7 @@ struct rth_exchange *rth__exchange_new(struct rth_admin_server *server, struct r
     if (server->exchanges != NULL)
         server->exchanges->previous = exchange;
     server->exchanges = exchange;
-    __atomic_add_fetch(&rth__admin_counters.open_exchanges, 1, __ATOMIC_RELAXED);
+    atomic_fetch_add_explicit(&rth__admin_counters.open_exchanges, 1, memory_order_relaxed);
     return exchange;
 }
 
@@ -48,14 +49,14 @@ void rth__exchange_free(struct rth_exchange *exchange)
         exchange->next->previous = exchange->previous;
     rth__arena_free_nomalloc(exchange->buffer, exchange->buffer_bytes);
     rth__arena_free_nomalloc(exchange, sizeof(*exchange));
-    __atomic_sub_fetch(&rth__admin_counters.open_exchanges, 1, __ATOMIC_RELAXED);
+    atomic_fetch_sub_explicit(&rth__admin_counters.open_exchanges, 1, memory_order_relaxed);
 }
 
 /* Puts the exchange on the ready list unless it is there. With COMPLETED it is the last access. */
 static void notify(struct rth_exchange *exchange, uint32_t bits)
 {
     uint32_t before =
-        __atomic_fetch_or(&exchange->state, bits | RTH_EXCHANGE_QUEUED, __ATOMIC_ACQ_REL);
+        atomic_fetch_or_explicit(&exchange->state, bits | RTH_EXCHANGE_QUEUED, memory_order_acq_rel);
     if ((before & RTH_EXCHANGE_QUEUED) == 0)
         rth__admin_push_ready(exchange);
 }
@@ -69,19 +70,19 @@ static void fix_answer(void *userdata)
     if (exchange->phase != RTH_PHASE_RELAY && !exchange->answer_fixed) {
         answer->status = call->status;
         (void)snprintf(answer->content_type, sizeof(answer->content_type), "%s",
-                       call->content_type != NULL ? call->content_type : RTH_RESPONSE_TEXT_PLAIN);
+                       call->content_type != NULL ? call->content_type : RTH_RESPONSE_ERROR_TYPE);
         (void)snprintf(answer->clamped, sizeof(answer->clamped), "%s", call->clamped);
         bool attachment = call->artefact != NULL && call->status < 400 &&
                           (call->artefact->flags & RTH_ARTEFACT_ATTACHMENT) != 0;
         if (attachment && call->filename != NULL)
             (void)snprintf(answer->filename, sizeof(answer->filename), "%s", call->filename);
     }
-    __atomic_store_n(&exchange->answer_fixed, true, __ATOMIC_RELEASE);
+    atomic_store_explicit(&exchange->answer_fixed, true, memory_order_release);
 }
 
 int rth__exchange_write(struct rth_exchange *exchange, const void *data, size_t size_bytes)
 {
-    if (__atomic_load_n(&exchange->gone, __ATOMIC_RELAXED))
+    if (atomic_load_explicit(&exchange->gone, memory_order_relaxed))
         return -ECANCELED;
     bool handed_over;
     int error = rth__body_write(&exchange->body, data, size_bytes, fix_answer, exchange,
@@ -105,9 +106,9 @@ static bool sink_cancelled(struct rth_sink *sink)
 {
     struct rth_exchange *exchange = of_sink(sink);
     struct rth_admin_server *server = exchange->server;
-    if (__atomic_load_n(&exchange->gone, __ATOMIC_RELAXED) ||
-        __atomic_load_n(&exchange->hung_up, __ATOMIC_RELAXED) ||
-        __atomic_load_n(server->stop, __ATOMIC_RELAXED))
+    if (atomic_load_explicit(&exchange->gone, memory_order_relaxed) ||
+        atomic_load_explicit(&exchange->hung_up, memory_order_relaxed) ||
+        atomic_load_explicit(server->stop, memory_order_relaxed))
         return true;
     if (!server->works_inline || exchange->conn == NULL)
         return false;
@@ -130,8 +131,8 @@ void rth__exchange_error_answer(struct rth_exchange *exchange, int status, const
     answer->status = status;
     answer->filename[0] = '\0';
     (void)snprintf(answer->content_type, sizeof(answer->content_type), "%s",
-                   RTH_RESPONSE_TEXT_PLAIN);
-    answer->go_pprof_error = strncmp(exchange->request.path, "/debug/pprof/", 13) == 0;
+                   RTH_RESPONSE_ERROR_TYPE);
+    answer->is_pprof = rth__route_is_pprof(exchange->request.path);
     exchange->answer_fixed = true; /* keeps fix_answer off it */
     bool handed_over;
     /* Fails only for want of memory: then the status goes out without its text. */
@@ -139,10 +140,32 @@ void rth__exchange_error_answer(struct rth_exchange *exchange, int status, const
         (void)rth__body_write(&exchange->body, "\n", 1, NULL, NULL, &handed_over);
 }
 
+/* What the caller may fix is 4xx, what can't be done here 501, what may work later 503. */
+int rth__exchange_status_of(int error)
+{
+    switch (error) {
+    case -EINVAL:
+        return 400;
+    case -ENOENT:
+        return 404;
+    case -ENOTSUP:
+    case -ENOSYS:
+        return 501;
+    case -EBUSY:
+    case -ENOMEM:
+    case -ENOBUFS:
+    case -EFBIG:
+    case -ECANCELED:
+        return 503;
+    default:
+        return 500;
+    }
+}
+
 static void fail_call(struct rth_exchange *exchange, int error)
 {
     struct rth_call *call = &exchange->call;
-    int status = call->status >= 400 ? call->status : rth__response_status_of(error);
+    int status = call->status >= 400 ? call->status : rth__exchange_status_of(error);
     const char *text = call->message;
     if (text[0] == '\0')
         text = error == -EFBIG    ? "the answer is larger than 32 MiB"
@@ -166,7 +189,7 @@ static void conclude(struct rth_exchange *exchange, int error)
         rth__exchange_error_answer(exchange, call->status,
                                    call->message[0] != '\0'
                                        ? call->message
-                                       : rth__response_phrase(call->status));
+                                       : rth__response_reason(call->status));
     else
         fix_answer(exchange);
     rth__body_finish(&exchange->body);
@@ -175,8 +198,8 @@ static void conclude(struct rth_exchange *exchange, int error)
 
 static bool nobody_waits(const struct rth_exchange *exchange)
 {
-    return __atomic_load_n(&exchange->gone, __ATOMIC_RELAXED) ||
-           __atomic_load_n(exchange->server->stop, __ATOMIC_RELAXED);
+    return atomic_load_explicit(&exchange->gone, memory_order_relaxed) ||
+           atomic_load_explicit(exchange->server->stop, memory_order_relaxed);
 }
 
 static void cancel_call(struct rth_exchange *exchange)
@@ -249,17 +272,17 @@ static void submit(struct rth_exchange *exchange)
     rth__work_submit(&exchange->item);
 }
 
-void rth__exchange_call(struct rth_exchange *exchange, const struct rth_route *route)
+void rth__exchange_call(struct rth_exchange *exchange, const struct rth_artefact *artefact,
+                        const struct rth_action *action, const char *subpath)
 {
-    const struct rth_http_request *request = &exchange->request;
     struct rth_call *call = &exchange->call;
-    bool is_action = request->method == RTH_HTTP_POST && route->action != NULL;
-    exchange->action = is_action ? route->action : NULL;
-    call->artefact = is_action ? NULL : route->artefact;
+    exchange->action = action;
+    call->artefact = action != NULL ? NULL : artefact;
     call->status = 200;
-    call->content_type = is_action ? RTH_RESPONSE_TEXT_PLAIN : route->artefact->content_type;
-    call->filename = is_action ? route->action->name : route->artefact->name;
-    call->subpath = route->subpath;
+    call->content_type = action != NULL ? RTH_RESPONSE_ERROR_TYPE : artefact->content_type;
+    call->filename = action != NULL ? action->name : artefact->name;
+    call->subpath = subpath;
+    exchange->answer.is_pprof = rth__route_is_pprof(exchange->request.path);
     exchange->sink.write = sink_write;
     exchange->sink.cancelled = sink_cancelled;
     submit(exchange);
@@ -288,22 +311,22 @@ void rth__exchange_finish(struct rth_exchange *exchange, int result)
 void rth__exchange_abandon(struct rth_exchange *exchange)
 {
     exchange->conn = NULL;
-    __atomic_store_n(&exchange->gone, true, __ATOMIC_RELAXED);
+    atomic_store_explicit(&exchange->gone, true, memory_order_relaxed);
     if (exchange->submitted)
         return; /* it ends through the ready list */
     if (exchange->phase == RTH_PHASE_WAIT) {
         exchange->phase = RTH_PHASE_CANCEL;
         submit(exchange);
-    } else if ((__atomic_load_n(&exchange->state, __ATOMIC_RELAXED) & RTH_EXCHANGE_QUEUED) == 0) {
+    } else if ((atomic_load_explicit(&exchange->state, memory_order_relaxed) & RTH_EXCHANGE_QUEUED) == 0) {
         rth__exchange_free(exchange);
     } /* else the ready list still names it, and frees it */
 }
 
 bool rth__exchange_ready(struct rth_exchange *exchange)
 {
-    uint32_t before = __atomic_fetch_and(
+    uint32_t before = atomic_fetch_and_explicit(
         &exchange->state, ~(uint32_t)(RTH_EXCHANGE_QUEUED | RTH_EXCHANGE_COMPLETED),
-        __ATOMIC_ACQ_REL);
+        memory_order_acq_rel);
     if ((before & RTH_EXCHANGE_COMPLETED) != 0)
         exchange->submitted = false;
     if (exchange->submitted)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "admin/server.h"
+#include "os/clock.h"
 
 /* One call's share: about 100 us of copying, then others have their turn. */
 #define SEND_MAX_BYTES ((size_t)256 << 10)
@@ -22,22 +24,37 @@ static bool build_head(struct rth_exchange *exchange)
         const char *text = exchange->call.message;
         rth__exchange_error_answer(
             exchange,
-            exchange->call.status >= 400 ? exchange->call.status : rth__response_status_of(error),
+            exchange->call.status >= 400 ? exchange->call.status : rth__exchange_status_of(error),
             text[0] != '\0' ? text : "the answer could not be completed");
         rth__exchange_finish(exchange, 0);
     }
     if (done)
-        exchange->framing = RTH_FRAMING_LENGTH;
-    else if (__atomic_load_n(&exchange->answer_fixed, __ATOMIC_ACQUIRE) &&
+        exchange->framing = RTH_RESPONSE_LENGTH;
+    else if (atomic_load_explicit(&exchange->answer_fixed, memory_order_acquire) &&
              request->method != RTH_HTTP_HEAD && exchange->body.first != NULL)
-        exchange->framing = request->http10 ? RTH_FRAMING_CLOSE : RTH_FRAMING_CHUNKED;
+        exchange->framing = request->http10 ? RTH_RESPONSE_UNTIL_CLOSE : RTH_RESPONSE_CHUNKED;
     else
         return false;
-    exchange->keep_alive = exchange->keep_alive && exchange->framing != RTH_FRAMING_CLOSE;
-    exchange->head_bytes = (uint16_t)rth__response_head(
-        exchange->head, &exchange->answer, (enum rth_response_framing)exchange->framing,
-        exchange->framing == RTH_FRAMING_LENGTH ? exchange->body.total_bytes : 0,
-        exchange->keep_alive);
+    exchange->keep_alive = exchange->keep_alive && exchange->framing != RTH_RESPONSE_UNTIL_CLOSE;
+    const struct rth_answer *answer = &exchange->answer;
+    const struct rth_response_head head = {
+        .status = answer->status,
+        .http10 = request->http10,
+        .closes = !exchange->keep_alive,
+        .is_pprof = answer->is_pprof,
+        .framing = (enum rth_response_framing)exchange->framing,
+        .body_bytes = exchange->body.total_bytes,
+        .unix_seconds = rth__clock_realtime_ns_sigsafe() / RTH_NS_PER_S,
+        .content_type = answer->content_type,
+        .attachment = answer->filename,
+        .clamped = answer->clamped,
+        .allow = answer->allow,
+        .location = answer->location,
+    };
+    int length = rth__response_head(&head, exchange->head, sizeof(exchange->head));
+    if (length < 0) /* the sizes in struct rth_answer rule it out */
+        return false;
+    exchange->head_bytes = (uint16_t)length;
     exchange->head_built = true;
     return true;
 }
@@ -57,7 +74,7 @@ static size_t gather(struct rth_exchange *exchange, struct iovec pieces[SEND_PIE
          segment != NULL && count < SEND_PIECES && total_bytes < SEND_MAX_BYTES;
          segment = segment->next) {
         if (segment->end == 0)
-            rth__body_frame(segment, exchange->framing == RTH_FRAMING_CHUNKED);
+            rth__body_frame(segment, exchange->framing == RTH_RESPONSE_CHUNKED);
         pieces[count].iov_base = segment->text + segment->start;
         pieces[count].iov_len = segment->end - segment->start;
         total_bytes += pieces[count++].iov_len;
@@ -93,7 +110,7 @@ static enum rth_send_result at_end(struct rth_exchange *exchange)
         return RTH_SEND_EMPTY;
     if (exchange->result != 0)
         return RTH_SEND_ERROR;
-    if (exchange->framing == RTH_FRAMING_CHUNKED && !exchange->tail_built) {
+    if (exchange->framing == RTH_RESPONSE_CHUNKED && !exchange->tail_built) {
         memcpy(exchange->head, "0\r\n\r\n", 5);
         exchange->head_bytes = 5;
         exchange->head_offset = 0;

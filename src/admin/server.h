@@ -7,6 +7,7 @@
  * says otherwise; src/admin/admin.c has the essay.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,7 +18,7 @@
 #include "admin/auth.h"
 #include "admin/body.h"
 #include "admin/http_request.h"
-#include "admin/response.h"
+#include "admin/response_head.h"
 #include "admin/route.h"
 #include "core/artefact.h"
 #include "core/work.h"
@@ -84,6 +85,7 @@ static inline uint64_t rth__admin_event(enum rth_admin_event kind, unsigned slot
 /* From the options; set before the thread starts, constant then but for the token. */
 struct rth_admin_config {
     struct rth_address tcp, public_tcp;
+    const char *public_refusal; /* why the public listener stays closed, NULL: it does not */
     const char *allow_list;
     const char *xdg_runtime_dir;
     bool read_only;
@@ -116,6 +118,19 @@ struct rth_conn {
     char *in;            /* arena; NULL while no byte is there */
     uint32_t in_capacity, in_used;
     struct rth_exchange *exchange;
+};
+
+/* Bounds the head of an answer: see struct rth_answer. */
+#define RTH_ADMIN_HEAD_BYTES 1024
+
+struct rth_answer {
+    int status;
+    char content_type[96];
+    char filename[64]; /* of an attachment, "" for none */
+    char clamped[64];
+    const char *allow;    /* static text or NULL */
+    const char *location; /* static text or NULL */
+    bool is_pprof;        /* errors carry X-Go-Pprof: 1 */
 };
 
 enum rth_exchange_phase {
@@ -168,7 +183,7 @@ struct rth_exchange {
     char *buffer; /* arena; what request points into */
     uint32_t buffer_bytes;
     char accept[256];
-    char head[RTH_RESPONSE_HEAD_BYTES + 8]; /* later the final chunk */
+    char head[RTH_ADMIN_HEAD_BYTES]; /* at the end the last chunk */
     struct rth_http_request request;
 };
 
@@ -208,7 +223,7 @@ void rth__admin_deadline(struct rth_admin_server *server, struct rth_conn *conn,
 void rth__admin_push_ready(struct rth_exchange *exchange);
 static inline void rth__admin_reject(enum rth_admin_reject cause)
 {
-    __atomic_add_fetch(&rth__admin_counters.rejected[cause], 1, __ATOMIC_RELAXED);
+    atomic_fetch_add_explicit(&rth__admin_counters.rejected[cause], 1, memory_order_relaxed);
 }
 
 /* conn.c */
@@ -223,7 +238,8 @@ struct rth_exchange *rth__exchange_new(struct rth_admin_server *server, struct r
 /* An answer of one line, at once. */
 void rth__exchange_fail(struct rth_exchange *exchange, int status, const char *text);
 /* Runs the artefact or action. */
-void rth__exchange_call(struct rth_exchange *exchange, const struct rth_route *route);
+void rth__exchange_call(struct rth_exchange *exchange, const struct rth_artefact *artefact,
+                        const struct rth_action *action, const char *subpath);
 /* The wait between begin and write is over. */
 void rth__exchange_resume(struct rth_exchange *exchange);
 /* From the ready list. True when the connection (if any) has something to do. */
@@ -231,6 +247,7 @@ bool rth__exchange_ready(struct rth_exchange *exchange);
 /* The connection ended: stops the call, frees the exchange now or when the worker lets go. */
 void rth__exchange_abandon(struct rth_exchange *exchange);
 void rth__exchange_free(struct rth_exchange *exchange);
+int rth__exchange_status_of(int error);
 /* For rth__work_stop: an item that never ran. */
 void rth__exchange_drop(struct rth_work_item *item);
 /* Producer: body bytes with the hand-over rules. */
@@ -240,8 +257,13 @@ void rth__exchange_error_answer(struct rth_exchange *exchange, int status, const
 void rth__exchange_finish(struct rth_exchange *exchange, int result);
 
 /* send.c */
-enum rth_send_result { RTH_SEND_ERROR = -1, RTH_SEND_DONE, RTH_SEND_BLOCKED, RTH_SEND_EMPTY,
-                       RTH_SEND_MORE };
+enum rth_send_result {
+    RTH_SEND_ERROR = -1, /* the connection must be cut */
+    RTH_SEND_DONE,
+    RTH_SEND_BLOCKED, /* the socket is full */
+    RTH_SEND_EMPTY,   /* more is being written */
+    RTH_SEND_MORE,    /* this turn's share is used up */
+};
 /* Sends what there is, in bounded pieces. */
 enum rth_send_result rth__exchange_send(struct rth_exchange *exchange, int fd);
 
@@ -261,7 +283,7 @@ void rth__watch_close(struct rth_admin_server *server);
 
 /* relay.c */
 /* True when the request names another process: the exchange is then answered or being relayed. */
-bool rth__relay_wanted(struct rth_exchange *exchange, const struct rth_route *route);
+bool rth__relay_wanted(struct rth_exchange *exchange);
 void rth__relay_event(struct rth_exchange *exchange, uint32_t events);
 /* The client took some: reading may go on. */
 void rth__relay_drained(struct rth_exchange *exchange);

@@ -66,6 +66,9 @@ static int64_t cpu_clock_ns(int id, unsigned kind)
 
 int64_t rth__clock_thread_cpu_ns_sigsafe(int tid)
 {
+    /* 0 would be the calling thread to the kernel; to us it is a thread that isn't there yet. */
+    if (tid == 0)
+        return -ESRCH;
     return cpu_clock_ns(tid, CPU_CLOCK_SCHED | CPU_CLOCK_THREAD);
 }
 

@@ -22,12 +22,10 @@ struct kernel_dirent64 {
 int rth__dir_open(struct rth_dir *dir, int dirfd, const char *path)
 {
     int fd = rth__openat(dirfd, path, O_RDONLY | O_DIRECTORY);
-    if (fd < 0)
-        return fd;
-    dir->fd = fd;
+    dir->fd = fd < 0 ? -1 : fd;
     dir->used_bytes = 0;
     dir->offset_bytes = 0;
-    return 0;
+    return fd < 0 ? fd : 0;
 }
 
 /* Bytes read, 0 at the end, negative errno. */

@@ -11,20 +11,27 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "os/dir.h"
 #include "os/fd.h"
 #include "os/procfs_path.h"
 
+#define KERNEL_SYMBOL_BYTES 520 /* KSYM_NAME_LEN, and a newline */
+
 void rth__proc_path(int pid, int tid, const char *name, char ret_path[RTH_PROC_PATH_BYTES])
 {
     char process[16] = "self";
 
-    if (pid > 0)
+    /* A negative id makes a path that doesn't exist, never "self". */
+    if (pid != 0)
         (void)snprintf(process, sizeof(process), "%d", pid);
-    if (tid > 0)
+    if (tid != 0)
         (void)snprintf(ret_path, RTH_PROC_PATH_BYTES, "proc/%s/task/%d/%s", process, tid, name);
     else
         (void)snprintf(ret_path, RTH_PROC_PATH_BYTES, "proc/%s/%s", process, name);
@@ -41,7 +48,7 @@ ssize_t rth__proc_file_read(int root_fd, int pid, int tid, const char *name, cha
 
 int rth__proc_wchan_read(int root_fd, int pid, int tid, char *ret_wchan, size_t wchan_size)
 {
-    char text[256];
+    char text[KERNEL_SYMBOL_BYTES];
     ssize_t size_bytes = rth__proc_file_read(root_fd, pid, tid, "wchan", text, sizeof(text));
 
     if (size_bytes < 0)
@@ -69,6 +76,16 @@ ssize_t rth__proc_cmdline_read(int root_fd, int pid, char *ret_cmdline, size_t c
     return rth__read_full(fd, ret_cmdline, capacity_bytes);
 }
 
+/* Linux 6.2 and later tell the number as the directory's size, in constant time; before, it is 0. */
+static int fd_count_of_size(int root_fd, const char *path)
+{
+    struct stat status;
+
+    if (fstatat(root_fd, path, &status, 0) < 0 || status.st_size > INT_MAX)
+        return 0;
+    return (int)status.st_size;
+}
+
 int rth__proc_fd_count(int root_fd, int pid)
 {
     char path[RTH_PROC_PATH_BYTES];
@@ -76,9 +93,17 @@ int rth__proc_fd_count(int root_fd, int pid)
     int count = 0;
 
     rth__proc_path(pid, 0, "fd", path);
+    /* Before the directory is opened, so that its own descriptor is not counted. */
+    int ready_count = fd_count_of_size(root_fd, path);
     int error = rth__dir_open(&dir, root_fd, path);
     if (error < 0)
         return error;
+    struct statfs filesystem;
+    if (ready_count > 0 && fstatfs(dir.fd, &filesystem) == 0 &&
+        filesystem.f_type == PROC_SUPER_MAGIC) {
+        rth__dir_close(&dir);
+        return ready_count;
+    }
     /* Not rth__dir_next_number: descriptor 0 counts. From a thread whose table is the one listed,
      * the listing's own descriptor is among them, as in every such count. */
     const char *name;

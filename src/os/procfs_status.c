@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
+#include "os/fd.h"
+#include "os/lines.h"
 #include "os/procfs.h"
 #include "os/procfs_path.h"
 #include "os/scan.h"
@@ -67,6 +70,7 @@ static bool scan_queued(struct rth_scan *line, struct rth_proc_status *status)
 enum field {
     FIELD_NAME,
     FIELD_TGID,
+    FIELD_PID,
     FIELD_PPID,
     FIELD_TRACER_PID,
     FIELD_UID,
@@ -90,6 +94,7 @@ enum field {
 static const char *const field_keys[FIELD_COUNT] = {
     [FIELD_NAME] = "Name:",
     [FIELD_TGID] = "Tgid:",
+    [FIELD_PID] = "Pid:",
     [FIELD_PPID] = "PPid:",
     [FIELD_TRACER_PID] = "TracerPid:",
     [FIELD_UID] = "Uid:",
@@ -161,33 +166,41 @@ static enum field scan_key(struct rth_scan *line)
     return FIELD_COUNT;
 }
 
-int rth__proc_status_parse(const char *text, size_t size_bytes, struct rth_proc_status *ret_status)
+/* A line of ours, once: 0, otherwise -EBADMSG. */
+static int scan_status_line(struct rth_scan line, uint32_t *seen, struct rth_proc_status *status)
+{
+    enum field field = scan_key(&line);
+
+    if (field == FIELD_COUNT)
+        return 0;
+    /* A name may begin with a blank: only the one tab goes. */
+    if (!rth__scan_char(&line, '\t') || (*seen & (1u << field)))
+        return -EBADMSG;
+    *seen |= 1u << field;
+    if (field != FIELD_NAME)
+        rth__scan_blanks(&line);
+    if (!scan_value(&line, field, status))
+        return -EBADMSG;
+    rth__scan_blanks(&line);
+    return rth__scan_at_end(&line) ? 0 : -EBADMSG;
+}
+
+static int scan_status(struct rth_lines *lines, struct rth_proc_status *ret_status)
 {
     struct rth_proc_status status = {.no_new_privs = -1, .seccomp = -1};
-    struct rth_scan scan = {.at = text, .end = text + size_bytes};
-    uint32_t seen = 0;
     const uint32_t required = (1u << FIELD_REQUIRED_COUNT) - 1;
+    uint32_t seen = 0;
+    const char *line;
+    size_t size_bytes;
+    int result;
 
-    while (!rth__scan_at_end(&scan)) {
-        struct rth_scan line;
-
-        if (!rth__scan_line(&scan, &line))
-            return -EBADMSG;
-
-        enum field field = scan_key(&line);
-        if (field == FIELD_COUNT)
+    while ((result = rth__lines_next(lines, &line, &size_bytes)) != 0) {
+        if (result == -EMSGSIZE)
             continue;
-        /* A name may begin with a blank: only the one tab goes. */
-        if (!rth__scan_char(&line, '\t') || (seen & (1u << field)))
-            return -EBADMSG;
-        seen |= 1u << field;
-        if (field != FIELD_NAME)
-            rth__scan_blanks(&line);
-        if (!scan_value(&line, field, &status))
-            return -EBADMSG;
-        rth__scan_blanks(&line);
-        if (!rth__scan_at_end(&line))
-            return -EBADMSG;
+        if (result == 1)
+            result = scan_status_line((struct rth_scan){line, line + size_bytes}, &seen, &status);
+        if (result < 0)
+            return result;
     }
     if ((seen & required) != required)
         return -EBADMSG;
@@ -197,13 +210,25 @@ int rth__proc_status_parse(const char *text, size_t size_bytes, struct rth_proc_
     return 0;
 }
 
+int rth__proc_status_parse(const char *text, size_t size_bytes, struct rth_proc_status *ret_status)
+{
+    struct rth_lines lines;
+
+    rth__lines_of_text(&lines, text, size_bytes);
+    return scan_status(&lines, ret_status);
+}
+
 int rth__proc_status_read(int root_fd, int pid, int tid, struct rth_proc_status *ret_status)
 {
-    /* Supplementary groups and the masks of CPUs and memory nodes are what makes it long. */
-    char text[8192];
-    ssize_t size_bytes = rth__proc_file_read(root_fd, pid, tid, "status", text, sizeof(text));
+    /* By lines: the supplementary groups may take hundreds of KiB, the masks of CPUs and memory
+     * nodes several; we need neither. */
+    char path[RTH_PROC_PATH_BYTES], buffer[1024];
+    struct rth_lines lines;
 
-    if (size_bytes < 0)
-        return (int)size_bytes;
-    return rth__proc_status_parse(text, (size_t)size_bytes, ret_status);
+    rth__proc_path(pid, tid, "status", path);
+    RTH__AUTO_CLOSE int fd = rth__openat(root_fd, path, O_RDONLY);
+    if (fd < 0)
+        return fd;
+    rth__lines_of_fd(&lines, fd, buffer, sizeof(buffer));
+    return scan_status(&lines, ret_status);
 }

@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static volatile int zero;
+static volatile int zero, hundred = 100;
 static volatile char *volatile nowhere;
 
 static int deeper(volatile int depth)
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
     if (strcmp(how, "segv") == 0)
         *nowhere = 1;
     if (strcmp(how, "fpe") == 0)
-        return 1 / zero;
+        return hundred / zero;
     if (strcmp(how, "ill") == 0 || strcmp(how, "trap") == 0)
         __builtin_trap();
     if (strcmp(how, "bus") == 0)

@@ -23,7 +23,8 @@ static void second_attach_is_busy_until_the_first_detaches(void **state)
 static void foreign_version_size_or_missing_op_is_invalid(void **state)
 {
     (void)state;
-    const struct rth_interpose_ops good = *fake_runtime_new();
+    static struct rth_interpose_ops good; /* stays valid for ever, as attach asks */
+    good = *fake_runtime_new();
     struct rth_interpose_ops bad = good;
     bad.version++;
     assert_int_equal(rth_interpose_attach(&bad, NULL), -EINVAL);
@@ -52,10 +53,11 @@ static void foreign_version_size_or_missing_op_is_invalid(void **state)
 static void longer_table_of_a_newer_runtime_is_accepted(void **state)
 {
     (void)state;
-    struct {
+    static struct {
         struct rth_interpose_ops ops;
         void *later;
-    } newer = {.ops = *fake_runtime_new()};
+    } newer;
+    newer.ops = *fake_runtime_new();
     newer.ops.struct_size = sizeof(newer);
     assert_int_equal(rth_interpose_attach(&newer.ops, NULL), 0);
 }

@@ -32,6 +32,7 @@ struct fake_runtime {
     bool never_adopts;
     bool prepares_nothing;
     int signal_on_adoption; /* raised while child_calm adopts; 0: none */
+    volatile bool *adopted; /* set by the adoption; NULL: nobody looks */
     int64_t due_ns;
     void *(*start)(void *);
     void *argument;
@@ -80,6 +81,8 @@ static int64_t fake_calm(void)
         (void)kill(getpid(), fake.signal_on_adoption);
     fake.owner = getpid();
     *fake.enabled = 1;
+    if (fake.adopted != NULL)
+        *fake.adopted = true;
     return 0;
 }
 
