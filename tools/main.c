@@ -35,12 +35,13 @@ static void print_usage(FILE *out)
           out);
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\n"
-          "`rthooks COMMAND --help` describes a command. Where one takes a TARGET, that is a\n"
-          "process id, a Unix socket, a URL such as http://127.0.0.1:6060 or HOST:PORT, or a file.\n"
-          "\n"
-          "Exit status: 0 fine, 1 the answer is bad news, 2 usage, 3 target out of reach.\n",
-          out);
+    fputs(
+        "\n"
+        "`rthooks COMMAND --help` describes a command. Where one takes a TARGET, that is a\n"
+        "process id, a Unix socket, a URL such as http://127.0.0.1:6060 or HOST:PORT, or a file.\n"
+        "\n"
+        "Exit status: 0 fine, 1 the answer is bad news, 2 usage, 3 target out of reach.\n",
+        out);
 }
 
 /* Edits between two words, swaps of neighbours counting once; words longer than the table differ

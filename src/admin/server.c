@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The loop: events, deadlines, ticks. Everything on rth-admin, nothing that blocks. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -42,8 +43,8 @@ void rth__admin_push_ready(struct rth_exchange *exchange)
     int work_fd = server->work_fd;
     do
         exchange->next_ready = head;
-    while (!__atomic_compare_exchange_n(&server->ready, &head, exchange, true, __ATOMIC_RELEASE,
-                                        __ATOMIC_RELAXED));
+    while (!atomic_compare_exchange_strong_explicit(&server->ready, &head, exchange, memory_order_release,
+                                        memory_order_relaxed));
     /* From here on the exchange may be freed. */
     uint64_t one = 1;
     (void)!write(work_fd, &one, sizeof(one));
@@ -76,7 +77,7 @@ static void take_ready(struct rth_admin_server *server)
 {
     uint64_t count;
     (void)!read(server->work_fd, &count, sizeof(count));
-    struct rth_exchange *list = __atomic_exchange_n(&server->ready, NULL, __ATOMIC_ACQUIRE);
+    struct rth_exchange *list = atomic_exchange_explicit(&server->ready, NULL, memory_order_acquire);
     while (list != NULL) {
         struct rth_exchange *exchange = list;
         list = exchange->next_ready;
@@ -145,7 +146,7 @@ static int wait_ms(const struct rth_admin_server *server, int64_t next_tick_ns)
 void rth__admin_loop(struct rth_admin_server *server)
 {
     int64_t next_tick_ns = server->now_ns;
-    while (!__atomic_load_n(server->stop, __ATOMIC_ACQUIRE)) {
+    while (!atomic_load_explicit(server->stop, memory_order_acquire)) {
         server->now_ns = rth__clock_monotonic_ns_sigsafe();
         if (server->now_ns >= next_tick_ns) {
             rth__listeners_tick(server);

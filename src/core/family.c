@@ -13,6 +13,7 @@
 #include "core/family.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "core/arena.h"
@@ -46,13 +47,13 @@ static struct slot *claim(pid_t pid, uint64_t starttime_ticks, uint32_t euid)
         struct slot *slot = &table->slots[i];
         pid_t expected = SLOT_FREE;
         if (slot->pid != SLOT_FREE ||
-            !__atomic_compare_exchange_n(&slot->pid, &expected, SLOT_CLAIMING, false,
-                                         __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+            !atomic_compare_exchange_strong_explicit(&slot->pid, &expected, SLOT_CLAIMING,
+                                         memory_order_acq_rel, memory_order_relaxed))
             continue;
         slot->euid = euid;
         slot->starttime_ticks = starttime_ticks;
         slot->cpu_ns = 0;
-        __atomic_store_n(&slot->pid, pid, __ATOMIC_RELEASE);
+        atomic_store_explicit(&slot->pid, pid, memory_order_release);
         return slot;
     }
     table->overflow++;
@@ -92,11 +93,11 @@ static void add_dead_cpu(uint64_t cpu_ns)
 static void release(struct slot *slot, pid_t pid)
 {
     pid_t expected = pid;
-    if (!__atomic_compare_exchange_n(&slot->pid, &expected, SLOT_CLAIMING, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_RELAXED))
+    if (!atomic_compare_exchange_strong_explicit(&slot->pid, &expected, SLOT_CLAIMING, memory_order_acq_rel,
+                                     memory_order_relaxed))
         return; /* someone else buried it */
     add_dead_cpu(slot->cpu_ns);
-    __atomic_store_n(&slot->pid, SLOT_FREE, __ATOMIC_RELEASE);
+    atomic_store_explicit(&slot->pid, SLOT_FREE, memory_order_release);
 }
 
 void rth__family_leave(uint64_t cpu_ns)
@@ -119,8 +120,8 @@ bool rth__family_take_over(pid_t dead_first_pid)
     if (table == NULL)
         return false;
     pid_t expected = dead_first_pid;
-    return __atomic_compare_exchange_n(&table->first_pid, &expected, own_pid, false,
-                                       __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    return atomic_compare_exchange_strong_explicit(&table->first_pid, &expected, own_pid,
+                                       memory_order_acq_rel, memory_order_relaxed);
 }
 
 pid_t rth__family_first_pid(void)
@@ -137,7 +138,7 @@ bool rth__family_next(size_t *cursor, struct rth_family_member *ret_member)
 {
     while (table != NULL && *cursor < RTH_FAMILY_SLOTS) {
         const struct slot *slot = &table->slots[(*cursor)++];
-        pid_t pid = __atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE);
+        pid_t pid = atomic_load_explicit(&slot->pid, memory_order_acquire);
         if (pid <= 0)
             continue;
         struct rth_family_member member = {
@@ -146,7 +147,7 @@ bool rth__family_next(size_t *cursor, struct rth_family_member *ret_member)
             .euid = slot->euid,
             .first = pid == table->first_pid,
         };
-        if (__atomic_load_n(&slot->pid, __ATOMIC_ACQUIRE) != pid)
+        if (atomic_load_explicit(&slot->pid, memory_order_acquire) != pid)
             continue;
         *ret_member = member;
         return true;

@@ -6,6 +6,7 @@
 #include "core/lock.h"
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "os/futex.h"
@@ -41,20 +42,20 @@ void rth__lock(struct rth_lock *lock)
 {
     rank_push(lock);
     uint32_t seen = LOCK_FREE;
-    if (__atomic_compare_exchange_n(&lock->word, &seen, LOCK_HELD, false, __ATOMIC_ACQUIRE,
-                                    __ATOMIC_RELAXED))
+    if (atomic_compare_exchange_strong_explicit(&lock->word, &seen, LOCK_HELD, memory_order_acquire,
+                                    memory_order_relaxed))
         return;
     /* From here on the word says "waiters" also when we are the last: one wake too many is
      * cheaper than one too few. */
-    while (__atomic_exchange_n(&lock->word, LOCK_WAITERS, __ATOMIC_ACQUIRE) != LOCK_FREE)
+    while (atomic_exchange_explicit(&lock->word, LOCK_WAITERS, memory_order_acquire) != LOCK_FREE)
         (void)rth__futex_wait_sigsafe(&lock->word, LOCK_WAITERS, -1);
 }
 
 bool rth__lock_try_sigsafe(struct rth_lock *lock)
 {
     uint32_t seen = LOCK_FREE;
-    if (!__atomic_compare_exchange_n(&lock->word, &seen, LOCK_HELD, false, __ATOMIC_ACQUIRE,
-                                     __ATOMIC_RELAXED))
+    if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, LOCK_HELD, memory_order_acquire,
+                                     memory_order_relaxed))
         return false;
     rank_push(lock);
     return true;
@@ -63,11 +64,11 @@ bool rth__lock_try_sigsafe(struct rth_lock *lock)
 void rth__unlock(struct rth_lock *lock)
 {
     rank_pop(lock);
-    if (__atomic_exchange_n(&lock->word, LOCK_FREE, __ATOMIC_RELEASE) == LOCK_WAITERS)
+    if (atomic_exchange_explicit(&lock->word, LOCK_FREE, memory_order_release) == LOCK_WAITERS)
         rth__futex_wake_sigsafe(&lock->word, 1);
 }
 
 void rth__lock_reset(struct rth_lock *lock)
 {
-    __atomic_store_n(&lock->word, LOCK_FREE, __ATOMIC_RELEASE);
+    atomic_store_explicit(&lock->word, LOCK_FREE, memory_order_release);
 }

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -168,7 +169,7 @@ void rth_log(int level, const char *event, const char *format, ...)
     bool kept = keep_record(level, event, format, arguments);
     va_end(arguments);
     if (kept) {
-        __atomic_add_fetch(&record_signal, 1, __ATOMIC_RELEASE);
+        atomic_fetch_add_explicit(&record_signal, 1, memory_order_release);
         rth__futex_wake_sigsafe(&record_signal, 1);
     }
     errno = saved_errno;
@@ -191,21 +192,21 @@ static rth_log_sink sink_enter(void **ret_userdata)
 {
     RTH__LOCK_SCOPE(&sink_lock);
     if (current_sink != NULL)
-        __atomic_store_n(&sink_running, 1, __ATOMIC_RELEASE);
+        atomic_store_explicit(&sink_running, 1, memory_order_release);
     *ret_userdata = current_userdata;
     return current_sink;
 }
 
 static void sink_leave(void)
 {
-    __atomic_store_n(&sink_running, 0, __ATOMIC_RELEASE);
+    atomic_store_explicit(&sink_running, 0, memory_order_release);
     rth__futex_wake_sigsafe(&sink_running, INT_MAX);
 }
 
 static void deliver(uint64_t *sequence)
 {
     struct rth_log_record record;
-    while (!__atomic_load_n(&stopping, __ATOMIC_ACQUIRE) && rth__log_next(*sequence, &record)) {
+    while (!atomic_load_explicit(&stopping, memory_order_acquire) && rth__log_next(*sequence, &record)) {
         uint64_t skipped = record.sequence - *sequence - 1; /* overwritten before we came */
         *sequence = record.sequence;
         void *userdata;
@@ -221,10 +222,10 @@ static void call_main(void *userdata)
 {
     (void)userdata;
     uint64_t sequence = 0;
-    while (!__atomic_load_n(&stopping, __ATOMIC_ACQUIRE)) {
-        uint32_t seen = __atomic_load_n(&record_signal, __ATOMIC_ACQUIRE);
+    while (!atomic_load_explicit(&stopping, memory_order_acquire)) {
+        uint32_t seen = atomic_load_explicit(&record_signal, memory_order_acquire);
         deliver(&sequence);
-        if (!__atomic_load_n(&stopping, __ATOMIC_ACQUIRE))
+        if (!atomic_load_explicit(&stopping, memory_order_acquire))
             (void)rth__futex_wait_sigsafe(&record_signal, seen, -1);
     }
 }
@@ -242,8 +243,8 @@ int rth__log_thread_start(void)
 
 void rth__log_thread_stop(void)
 {
-    __atomic_store_n(&stopping, 1, __ATOMIC_RELEASE);
-    __atomic_add_fetch(&record_signal, 1, __ATOMIC_RELEASE);
+    atomic_store_explicit(&stopping, 1, memory_order_release);
+    atomic_fetch_add_explicit(&record_signal, 1, memory_order_release);
     rth__futex_wake_sigsafe(&record_signal, INT_MAX);
     /* A sink that does not come back keeps its thread; it ends when the sink returns. */
     if (call_thread.started)
@@ -279,7 +280,7 @@ int rth_log_sink_set(rth_log_sink sink, void *userdata)
     /* The old sink may be in the middle of a call; it must not be after we return. Called from
      * the sink itself, waiting would be for ever. */
     int64_t deadline_ns = rth__clock_monotonic_ns_sigsafe() + SINK_DRAIN_LIMIT_NS;
-    while (!rth__service_thread_is_self() && __atomic_load_n(&sink_running, __ATOMIC_ACQUIRE) &&
+    while (!rth__service_thread_is_self() && atomic_load_explicit(&sink_running, memory_order_acquire) &&
            rth__futex_wait_sigsafe(&sink_running, 1, deadline_ns) != -ETIMEDOUT)
         ;
     return 0;

@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -47,8 +48,8 @@ static void register_alive(struct rth_service_thread *thread)
 {
     for (size_t i = 0; i < RTH_SERVICE_THREAD_MAX; i++) {
         struct rth_service_thread *expected = NULL;
-        if (__atomic_compare_exchange_n(&alive[i], &expected, thread, false, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_RELAXED))
+        if (atomic_compare_exchange_strong_explicit(&alive[i], &expected, thread, memory_order_acq_rel,
+                                        memory_order_relaxed))
             return;
     }
 }
@@ -77,7 +78,7 @@ static void *thread_entry(void *argument)
         ended_cpu_ns += (uint64_t)cpu_ns;
     unregister_alive(thread);
     thread->tid = 0;
-    __atomic_store_n(&thread->exited, 1, __ATOMIC_RELEASE);
+    atomic_store_explicit(&thread->exited, 1, memory_order_release);
     rth__futex_wake_sigsafe(&thread->exited, INT_MAX);
     return NULL;
 }
@@ -139,7 +140,7 @@ int rth__service_thread_join(struct rth_service_thread *thread, int64_t deadline
 {
     if (!thread->started)
         return 0;
-    while (!__atomic_load_n(&thread->exited, __ATOMIC_ACQUIRE))
+    while (!atomic_load_explicit(&thread->exited, memory_order_acquire))
         if (rth__futex_wait_sigsafe(&thread->exited, 0, deadline_ns) == -ETIMEDOUT)
             return -ETIMEDOUT;
     (void)pthread_join(thread->handle, NULL);

@@ -2,6 +2,7 @@
 #include "core/work.h"
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "core/lock.h"
@@ -44,15 +45,15 @@ static struct rth_work_item *pop(void)
 
 static void wake(void)
 {
-    __atomic_add_fetch(&submitted, 1, __ATOMIC_RELEASE);
+    atomic_fetch_add_explicit(&submitted, 1, memory_order_release);
     rth__futex_wake_sigsafe(&submitted, INT_MAX);
 }
 
 static void work_main(void *userdata)
 {
     (void)userdata;
-    while (!__atomic_load_n(&stopping, __ATOMIC_ACQUIRE)) {
-        uint32_t seen = __atomic_load_n(&submitted, __ATOMIC_ACQUIRE);
+    while (!atomic_load_explicit(&stopping, memory_order_acquire)) {
+        uint32_t seen = atomic_load_explicit(&submitted, memory_order_acquire);
         struct rth_work_item *item = pop();
         if (item != NULL)
             item->run(item);
@@ -72,7 +73,7 @@ int rth__work_start(void)
 void rth__work_stop(void (*drop)(struct rth_work_item *item))
 {
     if (thread.started) {
-        __atomic_store_n(&stopping, 1, __ATOMIC_RELEASE);
+        atomic_store_explicit(&stopping, 1, memory_order_release);
         wake();
         if (rth__service_thread_join(&thread, rth__clock_monotonic_ns_sigsafe() + JOIN_LIMIT_NS) !=
             0)

@@ -257,10 +257,10 @@ const char *rth__elf_machine_name(uint16_t machine)
         uint16_t machine;
         const char *name;
     } names[] = {
-        {EM_X86_64, "x86-64"},   {EM_386, "i386"},       {EM_AARCH64, "aarch64"}, {EM_ARM, "arm"},
-        {EM_RISCV, "riscv"},     {EM_PPC64, "ppc64"},    {EM_PPC, "ppc"},         {EM_S390, "s390"},
-        {EM_MIPS, "mips"},       {EM_SPARCV9, "sparc64"}, {EM_IA_64, "ia64"},
-        {EM_LOONGARCH, "loongarch"},
+        {EM_X86_64, "x86-64"},   {EM_386, "i386"},    {EM_AARCH64, "aarch64"},
+        {EM_ARM, "arm"},         {EM_RISCV, "riscv"}, {EM_PPC64, "ppc64"},
+        {EM_PPC, "ppc"},         {EM_S390, "s390"},   {EM_MIPS, "mips"},
+        {EM_SPARCV9, "sparc64"}, {EM_IA_64, "ia64"},  {EM_LOONGARCH, "loongarch"},
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (names[i].machine == machine)

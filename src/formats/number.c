@@ -3,8 +3,8 @@
  * Shortest digits of a double. Two ways, both exact:
  *
  * - value × 10^n is a whole number m below 2^53 for some n <= 22: then m and 10^n are doubles
- *   without error, m / 10^n is rounded correctly, and if it gives the value back, the decimal m·10^-n
- *   does too. Trying n upwards finds the fewest digits. Nearly every metric ends here.
+ *   without error, m / 10^n is rounded correctly, and if it gives the value back, the decimal
+ * m·10^-n does too. Trying n upwards finds the fewest digits. Nearly every metric ends here.
  * - Otherwise the free-format algorithm of Steele and White (1990) and Dybvig and Burger (1996) on
  *   integers of up to 1,280 bits: generate digits until what is left is within half the distance to
  *   the neighbouring doubles. About a microsecond, 1 KiB of stack, no tables.
@@ -17,7 +17,7 @@
 #define DIGITS_MAX     17
 #define WORDS          40 /* 10 × 2^1076 and 2^53 × 10^324 need 1,130 bits */
 #define MANTISSA_BITS  52
-#define EXPONENT_BIAS  1075 /* of the mantissa read as an integer */
+#define EXPONENT_BIAS  1075               /* of the mantissa read as an integer */
 #define EXACT_INTEGERS 9007199254740992.0 /* 2^53 */
 #define FAST_DECIMALS  15
 
@@ -110,7 +110,8 @@ static void big_subtract(struct big *a, const struct big *b)
         a->used--;
 }
 
-/* The value is rest / scale; its neighbours are low / scale below and high / scale above, halved. */
+/* The value is rest / scale; its neighbours are low / scale below and high / scale above, halved.
+ */
 struct interval {
     struct big rest, scale, low, high;
     bool inclusive; /* an even mantissa owns the ends of its interval */
@@ -134,8 +135,7 @@ static bool reaches_below(const struct interval *interval)
 static void interval_init(struct interval *interval, uint64_t mantissa, int exponent)
 {
     /* Below a power of two the doubles are twice as dense (but for the smallest normal one). */
-    bool lower_is_closer =
-        mantissa == UINT64_C(1) << MANTISSA_BITS && exponent > 1 - EXPONENT_BIAS;
+    bool lower_is_closer = mantissa == UINT64_C(1) << MANTISSA_BITS && exponent > 1 - EXPONENT_BIAS;
     int extra = lower_is_closer ? 2 : 1;
     interval->inclusive = (mantissa & 1) == 0;
     big_set(&interval->rest, mantissa);

@@ -132,8 +132,8 @@ RTH__EXPORT int select(int count, fd_set *read_set, fd_set *write_set, fd_set *e
                        struct timeval *timeout)
 {
     bool divided = rth__calm_wanted() && count >= 0 && count <= SELECT_FDS_MAX &&
-                   (timeout == NULL || (timeout->tv_sec >= 0 && timeout->tv_usec >= 0 &&
-                                        timeout->tv_usec < 1000000));
+                   (timeout == NULL ||
+                    (timeout->tv_sec >= 0 && timeout->tv_usec >= 0 && timeout->tv_usec < 1000000));
     if (!divided)
         return rth__real()->select(count, read_set, write_set, except_set, timeout);
     fd_set *const sets[3] = {read_set, write_set, except_set};
@@ -187,8 +187,7 @@ static int try_epoll_pwait2(void *argument, int64_t wait_ns, bool last)
     return part_result(result, last);
 }
 
-RTH__EXPORT int epoll_wait(int epoll_fd, struct epoll_event *events, int max_events,
-                           int timeout_ms)
+RTH__EXPORT int epoll_wait(int epoll_fd, struct epoll_event *events, int max_events, int timeout_ms)
 {
     if (!rth__calm_wanted())
         return rth__real()->epoll_wait(epoll_fd, events, max_events, timeout_ms);
@@ -276,8 +275,7 @@ static bool accept_blocks(int fd)
     socklen_t listening_bytes = sizeof(listening);
     return flags >= 0 && (flags & O_NONBLOCK) == 0 &&
            getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_bytes) == 0 &&
-           listening != 0 &&
-           getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &limit_bytes) == 0 &&
+           listening != 0 && getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &limit_bytes) == 0 &&
            limit.tv_sec == 0 && limit.tv_usec == 0;
 }
 

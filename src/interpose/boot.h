@@ -8,7 +8,7 @@
 
 /* Who gets our entries of the environment at its next exec or spawn. */
 enum rth__boot_hand_on {
-    RTH__HAND_ON_NONE,     /* nobody: we are not meant, or privileged, or nobody ran `rthooks run` */
+    RTH__HAND_ON_NONE, /* nobody: we are not meant, or privileged, or nobody ran `rthooks run` */
     RTH__HAND_ON_SAME_PID, /* the next image of this process alone */
     RTH__HAND_ON_ALL,      /* --follow, or --match EXE that this process is not: descendants too */
 };

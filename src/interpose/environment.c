@@ -176,8 +176,7 @@ bool rth__environment_save(const char *meant)
     bytes += preload != NULL ? strlen(preload) + 1 : 1;
     bytes += (count + 2) * sizeof(char *);
 
-    char *area =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (area == MAP_FAILED)
         return false;
     const char **list = (const char **)(void *)area;
@@ -208,8 +207,7 @@ void rth__environment_take_out(void)
     for (char **entry = environ; *entry != NULL; entry++) {
         if (is_control(*entry) || is_named_setting(*entry, names))
             continue;
-        if (strncmp(*entry, PRELOAD, PRELOAD_BYTES) == 0 &&
-            !keep_the_users(*entry + PRELOAD_BYTES))
+        if (strncmp(*entry, PRELOAD, PRELOAD_BYTES) == 0 && !keep_the_users(*entry + PRELOAD_BYTES))
             continue;
         *to++ = *entry;
     }
@@ -261,7 +259,8 @@ static void compose(const char **list, char *const envp[], char *preload, const 
 {
     size_t filled = 0;
     for (size_t i = 0; envp != NULL && envp[i] != NULL; i++) {
-        if (strncmp(envp[i], PRELOAD, PRELOAD_BYTES) == 0 || same_variable(envp[i], RTH_ENV_RUN_SAID))
+        if (strncmp(envp[i], PRELOAD, PRELOAD_BYTES) == 0 ||
+            same_variable(envp[i], RTH_ENV_RUN_SAID))
             continue;
         list[filled++] = envp[i];
     }

@@ -15,12 +15,7 @@
 
 /* One exec: path alone; file searched in PATH; fd; folder fd, path and flags. */
 struct exec_call {
-    enum {
-        EXEC_PATH,
-        EXEC_SEARCH,
-        EXEC_FD,
-        EXEC_AT
-    } kind;
+    enum { EXEC_PATH, EXEC_SEARCH, EXEC_FD, EXEC_AT } kind;
     int fd;
     int flags;
     const char *path;

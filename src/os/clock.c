@@ -11,7 +11,7 @@
 /* Days of 400 years, after which the Gregorian calendar repeats; of 100, 4 and 1. */
 #define DAYS_PER_ERA      146097
 #define YEARS_PER_ERA     400
-#define EPOCH_DAY         719468 /* days from 0000-03-01 to 1970-01-01 */
+#define EPOCH_DAY         719468                           /* days from 0000-03-01 to 1970-01-01 */
 #define CIVIL_SECONDS_MAX (INT64_C(2000000000) * 31556952) /* keeps the year in an int */
 
 /* Bounds of four-digit years: 0000-01-01T00:00:00Z and 9999-12-31T23:59:59Z. */

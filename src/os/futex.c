@@ -16,9 +16,8 @@ int rth__futex_wait_sigsafe(_Atomic uint32_t *word, uint32_t expected, int64_t d
         .tv_nsec = (long)(deadline_ns % RTH_NS_PER_S),
     };
     /* The BITSET form is the one whose timeout is absolute, and it reads CLOCK_MONOTONIC. */
-    long result =
-        RTH__RAW(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
-                 deadline_ns < 0 ? NULL : &deadline, NULL, FUTEX_BITSET_MATCH_ANY);
+    long result = RTH__RAW(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
+                           deadline_ns < 0 ? NULL : &deadline, NULL, FUTEX_BITSET_MATCH_ANY);
     return result == -EAGAIN ? 0 : (int)result;
 }
 

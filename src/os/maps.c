@@ -31,7 +31,8 @@ static char next_character(struct rth_scan *scan)
     return rth__scan_text(scan, "\\012") ? '\n' : *scan->at++;
 }
 
-/* Length of the decoded path, without the mark of a deleted file; -EBADMSG where it does not fit. */
+/* Length of the decoded path, without the mark of a deleted file; -EBADMSG where it does not fit.
+ */
 static int measure_path(struct rth_scan scan, bool *ret_deleted)
 {
     static const char mark[] = " (deleted)"; /* no character of it is ever escaped */

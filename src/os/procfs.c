@@ -76,7 +76,8 @@ ssize_t rth__proc_cmdline_read(int root_fd, int pid, char *ret_cmdline, size_t c
     return rth__read_full(fd, ret_cmdline, capacity_bytes);
 }
 
-/* Linux 6.2 and later tell the number as the directory's size, in constant time; before, it is 0. */
+/* Linux 6.2 and later tell the number as the directory's size, in constant time; before, it is 0.
+ */
 static int fd_count_of_size(int root_fd, const char *path)
 {
     struct stat status;

@@ -113,13 +113,24 @@ static const char *const field_keys[FIELD_COUNT] = {
     [FIELD_SECCOMP] = "Seccomp:",
 };
 
-static bool scan_value(struct rth_scan *line, enum field field, struct rth_proc_status *status)
+/* What the lines so far have told. */
+struct status_scan {
+    struct rth_proc_status status;
+    int pid;
+    uint32_t seen; /* bits of enum field */
+};
+
+static bool scan_value(struct rth_scan *line, enum field field, struct status_scan *found)
 {
+    struct rth_proc_status *status = &found->status;
+
     switch (field) {
     case FIELD_NAME:
         return scan_name(line, status->name);
     case FIELD_TGID:
         return rth__scan_id(line, &status->tgid);
+    case FIELD_PID:
+        return rth__scan_id(line, &found->pid);
     case FIELD_PPID:
         return rth__scan_id(line, &status->ppid);
     case FIELD_TRACER_PID:
@@ -167,19 +178,19 @@ static enum field scan_key(struct rth_scan *line)
 }
 
 /* A line of ours, once: 0, otherwise -EBADMSG. */
-static int scan_status_line(struct rth_scan line, uint32_t *seen, struct rth_proc_status *status)
+static int scan_status_line(struct rth_scan line, struct status_scan *found)
 {
     enum field field = scan_key(&line);
 
     if (field == FIELD_COUNT)
         return 0;
     /* A name may begin with a blank: only the one tab goes. */
-    if (!rth__scan_char(&line, '\t') || (*seen & (1u << field)))
+    if (!rth__scan_char(&line, '\t') || (found->seen & (1u << field)))
         return -EBADMSG;
-    *seen |= 1u << field;
+    found->seen |= 1u << field;
     if (field != FIELD_NAME)
         rth__scan_blanks(&line);
-    if (!scan_value(&line, field, status))
+    if (!scan_value(&line, field, found))
         return -EBADMSG;
     rth__scan_blanks(&line);
     return rth__scan_at_end(&line) ? 0 : -EBADMSG;
@@ -187,9 +198,8 @@ static int scan_status_line(struct rth_scan line, uint32_t *seen, struct rth_pro
 
 static int scan_status(struct rth_lines *lines, struct rth_proc_status *ret_status)
 {
-    struct rth_proc_status status = {.no_new_privs = -1, .seccomp = -1};
+    struct status_scan found = {.status = {.no_new_privs = -1, .seccomp = -1}};
     const uint32_t required = (1u << FIELD_REQUIRED_COUNT) - 1;
-    uint32_t seen = 0;
     const char *line;
     size_t size_bytes;
     int result;
@@ -198,15 +208,15 @@ static int scan_status(struct rth_lines *lines, struct rth_proc_status *ret_stat
         if (result == -EMSGSIZE)
             continue;
         if (result == 1)
-            result = scan_status_line((struct rth_scan){line, line + size_bytes}, &seen, &status);
+            result = scan_status_line((struct rth_scan){line, line + size_bytes}, &found);
         if (result < 0)
             return result;
     }
-    if ((seen & required) != required)
+    if ((found.seen & required) != required)
         return -EBADMSG;
-    if (!(seen & (1u << FIELD_NS_PID)))
-        status.ns_pid = status.tgid;
-    *ret_status = status;
+    if (!(found.seen & (1u << FIELD_NS_PID)))
+        found.status.ns_pid = found.pid;
+    *ret_status = found.status;
     return 0;
 }
 

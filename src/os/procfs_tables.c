@@ -114,65 +114,103 @@ static bool word_is(const struct rth_scan *word, const char *wanted)
            memcmp(word->at, wanted, size_bytes) == 0;
 }
 
-/* Two lines, names and values, in the same order behind the same prefix. */
-static bool scan_ip_ext(struct rth_scan names, struct rth_scan values,
-                        struct rth_proc_netstat *ret_netstat)
+/* "IpExt:" comes on two lines, names and values in the same order. The first is gone from the
+ * buffer when the second arrives, so what is kept of it is where the two names stood. */
+struct ip_ext {
+    int lines_seen;
+    int column_count;
+    int in_column, out_column; /* from 1; 0: not there */
+    struct rth_proc_netstat netstat;
+};
+
+static bool scan_ip_ext_names(struct rth_scan line, struct ip_ext *ip_ext)
 {
-    struct rth_scan name, value;
-    bool in_seen = false, out_seen = false;
+    struct rth_scan word;
 
-    while (scan_word(&names, &name)) {
-        if (!scan_word(&values, &value))
-            return false;
+    while (scan_word(&line, &word)) {
+        int *column = word_is(&word, "InOctets")    ? &ip_ext->in_column
+                      : word_is(&word, "OutOctets") ? &ip_ext->out_column
+                                                    : NULL;
 
-        bool in = word_is(&name, "InOctets");
-        bool out = word_is(&name, "OutOctets");
-        if ((in && in_seen) || (out && out_seen))
-            return false;
-        if (!in && !out)
+        ip_ext->column_count++;
+        if (!column)
             continue;
-        if (!rth__scan_uint(&value, 10, UINT64_MAX,
-                            in ? &ret_netstat->in_octets : &ret_netstat->out_octets) ||
-            !rth__scan_at_end(&value))
+        if (*column != 0)
             return false;
-        in_seen |= in;
-        out_seen |= out;
+        *column = ip_ext->column_count;
     }
-    return in_seen && out_seen && !scan_word(&values, &value);
+    return ip_ext->in_column != 0 && ip_ext->out_column != 0;
+}
+
+static bool scan_ip_ext_values(struct rth_scan line, struct ip_ext *ip_ext)
+{
+    struct rth_scan word;
+    int column = 0;
+
+    while (scan_word(&line, &word)) {
+        column++;
+        if (column != ip_ext->in_column && column != ip_ext->out_column)
+            continue;
+        if (!rth__scan_uint(&word, 10, UINT64_MAX,
+                            column == ip_ext->in_column ? &ip_ext->netstat.in_octets
+                                                        : &ip_ext->netstat.out_octets) ||
+            !rth__scan_at_end(&word))
+            return false;
+    }
+    return column == ip_ext->column_count;
+}
+
+static int find_ip_ext(struct rth_lines *lines, struct rth_proc_netstat *ret_netstat)
+{
+    struct ip_ext ip_ext = {0};
+    const char *text;
+    size_t size_bytes;
+    int result;
+
+    while ((result = rth__lines_next(lines, &text, &size_bytes)) != 0) {
+        if (result == -EMSGSIZE)
+            continue;
+        if (result < 0)
+            return result;
+
+        struct rth_scan line = {.at = text, .end = text + size_bytes};
+        if (!rth__scan_text(&line, "IpExt:"))
+            continue;
+        ip_ext.lines_seen++;
+        bool good = ip_ext.lines_seen == 1   ? scan_ip_ext_names(line, &ip_ext)
+                    : ip_ext.lines_seen == 2 ? scan_ip_ext_values(line, &ip_ext)
+                                             : false;
+        if (!good)
+            return -EBADMSG;
+    }
+    if (ip_ext.lines_seen != 2)
+        return -EBADMSG;
+    *ret_netstat = ip_ext.netstat;
+    return 0;
 }
 
 int rth__proc_netstat_parse(const char *text, size_t size_bytes,
                             struct rth_proc_netstat *ret_netstat)
 {
-    struct rth_proc_netstat netstat;
-    struct rth_scan scan = {.at = text, .end = text + size_bytes};
-    bool seen = false;
+    struct rth_lines lines;
 
-    while (!rth__scan_at_end(&scan)) {
-        struct rth_scan names, values;
-
-        if (!rth__scan_line(&scan, &names) || !rth__scan_line(&scan, &values))
-            return -EBADMSG;
-        if (!rth__scan_text(&names, "IpExt:"))
-            continue;
-        if (seen || !rth__scan_text(&values, "IpExt:") || !scan_ip_ext(names, values, &netstat))
-            return -EBADMSG;
-        seen = true;
-    }
-    if (!seen)
-        return -EBADMSG;
-    *ret_netstat = netstat;
-    return 0;
+    rth__lines_of_text(&lines, text, size_bytes);
+    return find_ip_ext(&lines, ret_netstat);
 }
 
 int rth__proc_netstat_read(int root_fd, int pid, struct rth_proc_netstat *ret_netstat)
 {
-    char text[16384];
-    ssize_t size_bytes = rth__proc_file_read(root_fd, pid, 0, "net/netstat", text, sizeof(text));
+    /* The two lines of IpExt are some hundred bytes; those of TCP, which may not fit, are passed
+     * over. */
+    char path[RTH_PROC_PATH_BYTES], buffer[2048];
+    struct rth_lines lines;
 
-    if (size_bytes < 0)
-        return (int)size_bytes;
-    return rth__proc_netstat_parse(text, (size_t)size_bytes, ret_netstat);
+    rth__proc_path(pid, 0, "net/netstat", path);
+    RTH__AUTO_CLOSE int fd = rth__openat(root_fd, path, O_RDONLY);
+    if (fd < 0)
+        return fd;
+    rth__lines_of_fd(&lines, fd, buffer, sizeof(buffer));
+    return find_ip_ext(&lines, ret_netstat);
 }
 
 /* "btime SECONDS" of a line; 0 where it is another line, 1 or -EBADMSG. */
@@ -224,25 +262,11 @@ int rth__proc_boot_time_read(int root_fd, uint64_t *ret_boot_time_s)
     /* A line for each CPU and one with a number for each interrupt: of any length, so it is read
      * by lines and what doesn't fit is passed over. */
     char buffer[1024];
-    char whole_line[64];
     struct rth_lines lines;
-    const char *line;
-    size_t size_bytes;
-    int status;
-
     RTH__AUTO_CLOSE int fd = rth__openat(root_fd, "proc/stat", O_RDONLY);
+
     if (fd < 0)
         return fd;
     rth__lines_of_fd(&lines, fd, buffer, sizeof(buffer));
-    while ((status = rth__lines_next(&lines, &line, &size_bytes)) == 1 || status == -EMSGSIZE) {
-        if (status != 1 || size_bytes < 6 || memcmp(line, "btime ", 6) != 0)
-            continue;
-        if (size_bytes >= sizeof(whole_line))
-            return -EBADMSG;
-        /* The parser wants the newline back. */
-        memcpy(whole_line, line, size_bytes);
-        whole_line[size_bytes] = '\n';
-        return rth__proc_boot_time_parse(whole_line, size_bytes + 1, ret_boot_time_s);
-    }
-    return status < 0 ? status : -EBADMSG;
+    return find_boot_time(&lines, ret_boot_time_s);
 }

@@ -39,7 +39,8 @@ static const char *check_order(const struct rth_tsc_reading *readings, size_t co
 }
 
 /* ns per 2^SHIFT ticks between two readings; 0 when it is no sane rate. */
-static uint64_t rate_between(const struct rth_tsc_reading *first, const struct rth_tsc_reading *last)
+static uint64_t rate_between(const struct rth_tsc_reading *first,
+                             const struct rth_tsc_reading *last)
 {
     uint64_t ticks = last->tsc_ticks - first->tsc_ticks;
     uint64_t ns = (uint64_t)last->monotonic_ns - (uint64_t)first->monotonic_ns;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/host_signals.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "formats/json.h"
@@ -15,9 +16,9 @@ static _Atomic uint64_t ignored;
 static void put(_Atomic uint64_t *set, uint64_t bit, int on)
 {
     if (on)
-        __atomic_fetch_or(set, bit, __ATOMIC_RELAXED);
+        atomic_fetch_or_explicit(set, bit, memory_order_relaxed);
     else
-        __atomic_fetch_and(set, ~bit, __ATOMIC_RELAXED);
+        atomic_fetch_and_explicit(set, ~bit, memory_order_relaxed);
 }
 
 void rth__host_signals_note_sigsafe(int signal_number, int kind)

@@ -13,6 +13,7 @@
 #include "thread/registry.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "core/arena.h"
@@ -60,7 +61,7 @@ static void add_chunk_locked(void)
         free_list = &blocks[i];
     }
     chunks[chunk_count] = blocks;
-    __atomic_store_n(&chunk_count, chunk_count + 1, __ATOMIC_RELEASE);
+    atomic_store_explicit(&chunk_count, chunk_count + 1, memory_order_release);
 }
 
 static struct block *take_block(void)
@@ -79,7 +80,7 @@ static struct block *take_block(void)
 static void give_block(struct block *block)
 {
     RTH__LOCK_SCOPE(&free_lock);
-    __atomic_store_n(&block->state, RTH_THREAD_FREE, __ATOMIC_RELEASE);
+    atomic_store_explicit(&block->state, RTH_THREAD_FREE, memory_order_release);
     block->next_free = free_list;
     free_list = block;
 }
@@ -99,7 +100,7 @@ void *rth__thread_prepare(void *(*start)(void *), void *argument)
     block->created_ns = rth__clock_monotonic_ns_sigsafe();
     block->start = start;
     block->argument = argument;
-    __atomic_store_n(&block->state, RTH_THREAD_CREATED, __ATOMIC_RELEASE);
+    atomic_store_explicit(&block->state, RTH_THREAD_CREATED, memory_order_release);
     return block;
 }
 
@@ -121,7 +122,7 @@ static void leave(void *userdata)
     const struct leaving *leaving = userdata;
     if (rth__enable_page()->generation != leaving->runtime_generation)
         return;
-    __atomic_store_n(&leaving->block->state, RTH_THREAD_EXITING, __ATOMIC_RELEASE);
+    atomic_store_explicit(&leaving->block->state, RTH_THREAD_EXITING, memory_order_release);
     live_count--;
     give_block(leaving->block);
 }
@@ -134,7 +135,7 @@ void *rth__thread_run(void *handle)
     void *argument = block->argument;
     block->tid = rth__raw_gettid_sigsafe();
     live_count++;
-    __atomic_store_n(&block->state, RTH_THREAD_LIVE, __ATOMIC_RELEASE);
+    atomic_store_explicit(&block->state, RTH_THREAD_LIVE, memory_order_release);
     void *result;
     /* Also on pthread_exit and cancellation. */
     pthread_cleanup_push(leave, &leaving);
@@ -145,17 +146,17 @@ void *rth__thread_run(void *handle)
 
 bool rth__thread_find(int tid, struct rth_thread_info *ret_info)
 {
-    unsigned count = __atomic_load_n(&chunk_count, __ATOMIC_ACQUIRE);
+    unsigned count = atomic_load_explicit(&chunk_count, memory_order_acquire);
     for (unsigned i = 0; i < count; i++) {
         for (size_t k = 0; k < CHUNK_BLOCKS; k++) {
             const struct block *block = &chunks[i][k];
-            if (__atomic_load_n(&block->state, __ATOMIC_ACQUIRE) != RTH_THREAD_LIVE ||
+            if (atomic_load_explicit(&block->state, memory_order_acquire) != RTH_THREAD_LIVE ||
                 block->tid != tid)
                 continue;
             struct rth_thread_info info = {block->generation, tid, block->creator_tid,
                                            block->created_ns};
             /* It may have ended and been reused while we copied. */
-            if (__atomic_load_n(&block->state, __ATOMIC_ACQUIRE) != RTH_THREAD_LIVE ||
+            if (atomic_load_explicit(&block->state, memory_order_acquire) != RTH_THREAD_LIVE ||
                 block->generation != info.generation)
                 continue;
             *ret_info = info;

@@ -66,7 +66,7 @@ class Adoption(harness.Case):
     def adopted(self, how, env=None):
         program, child = self.linger(how, env=env)
         wait_until("the child in the list",
-                   lambda: sorted(harness.member_pids(program.port)) == sorted([program.pid, child]))
+                   lambda: set(harness.member_pids(program.port)) == {program.pid, child})
         firsts = {entry["pid"]: entry["first"] for entry in
                   fetch(program.port, "/debug/processes").json()["processes"]}
         self.assertEqual(firsts, {program.pid: True, child: False})

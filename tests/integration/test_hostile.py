@@ -154,34 +154,33 @@ class Requests(Sleeper):
             self.assertEqual(fetch(endpoint, "/metrics", "POST", body=b"").status, 405)
 
     def test_foreign_hosts_are_refused(self):
+        port = self.program.port
+        for name in ("localhost", "localhost:1", "127.0.0.1", "127.0.0.1:6060", "[::1]",
+                     "[::1]:80", "127.9.9.9"):
+            self.assertEqual(fetch(port, "/livez", host_header=name).status, 200, name)
+        for name in ("evil.example", "evil.example:6060", "localhost.evil.example",
+                     "127.0.0.1.evil.example", "10.0.0.1", "evil@localhost", "localhost:x",
+                     "[::2]", ""):
+            for route in ("/livez", "/nosuch"):
+                answer = fetch(port, route, host_header=name)
+                self.assertEqual(answer.status, 403, name)
+                self.assertIn("Host", answer.text)
         for endpoint in self.endpoints:
-            for name in ("localhost", "localhost:1", "127.0.0.1", "127.0.0.1:6060", "[::1]",
-                         "[::1]:80", "127.9.9.9"):
-                self.assertEqual(fetch(endpoint, "/livez", host_header=name).status, 200, name)
-            for name in ("evil.example", "evil.example:6060", "localhost.evil.example",
-                         "127.0.0.1.evil.example", "10.0.0.1", "evil@localhost", "localhost:x",
-                         "[::2]", ""):
-                answer = fetch(endpoint, "/livez", host_header=name)
-                self.assertIn(answer.status, (400, 403, 421), name)
-                self.assertNotEqual(answer.body, b"")
             without = exchange(endpoint, b"GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n")
             self.assertEqual([answer.status for answer in without], [400])
-
-    def test_an_absolute_target_is_judged_by_its_own_host(self):
-        for endpoint in self.endpoints:
-            answer = fetch(endpoint, "http://evil.example/livez")
-            self.assertIn(answer.status, (400, 403, 421))
+            absolute = fetch(endpoint, "http://evil.example/livez")
+            self.assertIn(absolute.status, (400, 403))
 
     def test_foreign_origins_are_refused(self):
-        for endpoint in self.endpoints:
-            for origin in ("http://evil.example", "https://localhost.evil.example", "null",
-                           "file://", "garbage"):
-                answer = fetch(endpoint, "/livez", headers={"Origin": origin})
-                self.assertEqual(answer.status, 403, origin)
-                self.assertIsNone(answer.header("Access-Control-Allow-Origin"))
-        own = {"Origin": "http://localhost:%d" % self.program.port}
-        self.assertEqual(fetch(self.program.port, "/livez", headers=own,
-                               host_header="localhost:%d" % self.program.port).status, 200)
+        port = self.program.port
+        for origin in ("http://evil.example", "https://localhost.evil.example", "null", "file://",
+                       "garbage", "http://localhost:1"):
+            answer = fetch(port, "/livez", headers={"Origin": origin})
+            self.assertEqual(answer.status, 403, origin)
+            self.assertIsNone(answer.header("Access-Control-Allow-Origin"))
+        own = {"Origin": "http://localhost:%d" % port}
+        self.assertEqual(fetch(port, "/livez", headers=own,
+                               host_header="localhost:%d" % port).status, 200)
 
     def test_bad_parameters_are_clear_errors(self):
         for endpoint in self.endpoints:
@@ -255,7 +254,7 @@ class Sockets(harness.Case):
         self.assertIn("in use", str(admin))
         ours, _ = harness.split_start_line(second.stderr())
         self.assertEqual(len(ours), 1)
-        self.assertIn(b"in use", ours[0])
+        self.assertIn(b"taken", ours[0])
 
     def squat(self, uid, prepare):
         """Runs as uid with its candidate folders as prepare leaves them."""
@@ -472,10 +471,11 @@ class Settings(harness.Case):
         for word in (b"lazy", b"now", b"off"):
             self.assertIn(word, result.stderr)
 
-    def test_an_unknown_variable_of_ours_ends_run(self):
-        result = self.run_rthooks("run", "--", "/bin/echo", "started",
+    def test_an_unknown_variable_of_ours_is_named_and_the_program_starts(self):
+        # Orchestrators make such names up: RTHOOKS_PORT for a service called rthooks.
+        result = self.run_rthooks("run", "--admin", "off", "--", "/bin/echo", "started",
                                   env={"RTHOOKS_ADMNI": "off"})
-        self.assertEqual((result.status, result.stdout), (2, b""))
+        self.assertEqual((result.status, result.stdout), (0, b"started\n"))
         self.assertIn(b"RTHOOKS_ADMNI", result.stderr)
 
     def test_wrong_usage_of_run_is_status_2(self):
@@ -523,8 +523,9 @@ class Settings(harness.Case):
         for endpoint in program.wait_for_admin():
             for route in ("/livez", "/version", "/debug/pprof/"):
                 self.assertEqual(fetch(endpoint, route).status, 200, route)
-            for route in ("/metrics", "/debug/runtime/status", "/livezz", "/nosuch", "/"):
-                self.assertIn(fetch(endpoint, route).status, (403, 404), route)
+            for route in ("/metrics", "/debug/runtime/status", "/livezz", "/nosuch",
+                          "/debug/pprof/cmdline"):
+                self.assertEqual(fetch(endpoint, route).status, 403, route)
 
 
 class Public(harness.Case):

@@ -24,14 +24,34 @@ class Small(harness.Case):
     def test_false(self):
         self.assertEqual(self.same(["/bin/false"]).status, 1)
 
-    def test_a_program_that_is_not_there_is_reported_as_by_a_shell(self):
-        result = self.run_rthooks("run", "--", "/nosuch/program")
-        self.assertEqual(result.status, 127)
-        self.assertIn(b"/nosuch/program", result.stderr)
+    def test_a_program_that_is_not_there_is_out_of_reach(self):
+        for name in ("/nosuch/program", "nosuch-program", "./nosuch"):
+            result = self.run_rthooks("run", "--", name)
+            self.assertEqual((result.status, result.stdout), (3, b""))
+            self.assertIn(name.encode(), result.stderr)
 
-    def test_a_program_that_may_not_be_executed_is_reported_as_by_a_shell(self):
-        result = self.run_rthooks("run", "--", self.write("plain.txt", "no program\n"))
-        self.assertEqual(result.status, 126)
+    def test_a_program_that_may_not_be_executed_is_out_of_reach(self):
+        path = self.write("plain.txt", "no program\n")
+        result = self.run_rthooks("run", "--", path)
+        self.assertEqual((result.status, result.stdout), (3, b""))
+        self.assertIn(path.encode(), result.stderr)
+
+    def test_a_program_of_another_machine_is_refused(self):
+        with open("/bin/true", "rb") as file:
+            image = bytearray(file.read())
+        image[18:20] = (243).to_bytes(2, "little")  # e_machine: RISC-V
+        path = self.path("foreign")
+        with open(path, "wb") as file:
+            file.write(image)
+        os.chmod(path, 0o755)
+        result = self.run_rthooks("run", "--", path)
+        self.assertEqual((result.status, result.stdout), (3, b""))
+        self.assertIn(path.encode(), result.stderr)
+
+    def test_a_script_without_interpreter_line_runs_as_from_a_shell(self):
+        path = self.write("script", "echo here $0 $1; exit 8\n", 0o755)
+        result = self.run_to_end([path, "one"])
+        self.assertEqual((result.status, result.stdout), (8, b"here %s one\n" % path.encode()))
 
     def test_every_exit_status_comes_through(self):
         for number in range(256):
@@ -202,7 +222,7 @@ class Privileges(harness.Case):
         os.chown(program, harness.user_ids("www-data")[0], -1)
         os.chmod(program, 0o4755)
         result = self.run_rthooks("run", "--", program)
-        self.assertEqual((result.status, result.stdout), (2, b""))
+        self.assertEqual((result.status, result.stdout), (3, b""))
         self.assertIn(b"setuid", result.stderr)
         self.assertIn(program.encode(), result.stderr)
 
@@ -216,7 +236,7 @@ class Privileges(harness.Case):
         except OSError:
             harness.skip("this file system has no file capabilities")
         result = self.run_rthooks("run", "--", program)
-        self.assertEqual((result.status, result.stdout), (2, b""))
+        self.assertEqual((result.status, result.stdout), (3, b""))
         self.assertIn(b"capabilit", result.stderr)
 
     def test_a_static_program_gets_a_warning_and_runs(self):

@@ -188,7 +188,8 @@ class GoShape(RedisCase):
         text = fetch(self.endpoints[0], "/debug/pprof/").text
         self.assertIn("<title>/debug/pprof/</title>", text)
         self.assertIn("<a href='cmdline?debug=1'>cmdline</a>", text)
-        self.assertRegex(text, r"<tr><td>\d+</td><td><a href='[a-z]+\?debug=1'>[a-z]+</a></td></tr>")
+        self.assertRegex(
+            text, r"<tr><td>\d+</td><td><a href='[a-z]+\?debug=1'>[a-z]+</a></td></tr>")
 
     def test_cmdline_is_argv_joined_by_nul(self):
         program = self.start_redis()
@@ -307,7 +308,8 @@ class Life(RedisCase):
                 program.wait_for_admin()
             program.signal(signal.SIGTERM)
             status = program.wait(20)
-            log = re.sub(rb"^\d+:(\w) .{24,26}? ([*#.-]) ", rb"\1 \2 ", program.stdout(), flags=re.M)
+            log = re.sub(rb"^\d+:(\w) .{24,26}? ([*#.-]) ", rb"\1 \2 ", program.stdout(),
+                         flags=re.M)
             log = re.sub(rb"pid=\d+|PID: \d+|Port: \d+|[\d.]+ seconds", b"N", log)
             results.append((status, log))
         self.assertEqual(results[1], results[0])

@@ -7,9 +7,9 @@
 
 static bool append(struct environment *environment, char *entry)
 {
-    char **grown = entry == NULL ? NULL
-                                 : reallocarray(environment->entries, environment->count + 2,
-                                                sizeof(*grown));
+    char **grown = entry == NULL
+                       ? NULL
+                       : reallocarray(environment->entries, environment->count + 2, sizeof(*grown));
     if (grown == NULL) {
         free(entry);
         return false;

@@ -42,8 +42,7 @@ static int authorization_header(const char *token_file, char *ret_header, size_t
     char text[TOKEN_BYTES_MAX + 1];
     ssize_t got = rth__read_file_at(AT_FDCWD, token_file, text, sizeof(text));
     if (got < 0) {
-        snprintf(ret_message, message_size, "token file %s: %s", token_file,
-                 strerror((int)-got));
+        snprintf(ret_message, message_size, "token file %s: %s", token_file, strerror((int)-got));
         return -1;
     }
     const char *token = text + strspn(text, " \t\r\n");
@@ -158,9 +157,10 @@ static int document_of_answer(const struct target *target, const char *path,
     if (answer->status != 200) {
         char body[200] = "";
         if (answer->body != NULL)
-            (void)printable(answer->body, body, strcspn(answer->body, "\r\n") < sizeof(body)
-                                                    ? strcspn(answer->body, "\r\n") + 1
-                                                    : sizeof(body));
+            (void)printable(answer->body, body,
+                            strcspn(answer->body, "\r\n") < sizeof(body)
+                                ? strcspn(answer->body, "\r\n") + 1
+                                : sizeof(body));
         return fail(EXIT_UNREACHABLE, "%s answers %s with status %ld%s%s", target->text, path,
                     answer->status, body[0] != '\0' ? ": " : "", body);
     }
@@ -186,8 +186,7 @@ int fetch_json(const char *target_text, const char *path, const struct common_op
         return fail(error == -EINVAL ? EXIT_USAGE : EXIT_UNREACHABLE, "%s", message);
     if (target.kind == TARGET_FILE)
         return document_of_file(target.text, ret_document);
-    if (target.kind != TARGET_URL &&
-        target_find_socket(&target, message, sizeof(message)) != 0)
+    if (target.kind != TARGET_URL && target_find_socket(&target, message, sizeof(message)) != 0)
         return fail(EXIT_UNREACHABLE, "%s", message);
     struct http_answer answer;
     int status;

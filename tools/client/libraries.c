@@ -20,10 +20,10 @@
  */
 static bool find_in(const char *folder, const char *name, char *ret_path, size_t path_size)
 {
-    static const char *const suffixes[] = {"", ".0", "." RTH_VERSION};
+    static const char version_suffix[] = "." RTH_VERSION;
+    static const char *const suffixes[] = {"", ".0", version_suffix};
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        if (snprintf(ret_path, path_size, "%s/%s%s", folder, name, suffixes[i]) <
-                (int)path_size &&
+        if (snprintf(ret_path, path_size, "%s/%s%s", folder, name, suffixes[i]) < (int)path_size &&
             access(ret_path, R_OK) == 0)
             return true;
     }

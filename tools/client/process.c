@@ -34,8 +34,8 @@ struct process_maps process_maps(int root_fd, pid_t pid)
         facts.readable = true;
         facts.runtime = facts.runtime || is_library(file, RTH_LIB_RUNTIME);
         facts.interposer = facts.interposer || is_library(file, RTH_LIB_INTERPOSE);
-        facts.glibc = facts.glibc || is_library(file, "libc.so.6") ||
-                      (strncmp(file, "libc-2.", 7) == 0);
+        facts.glibc =
+            facts.glibc || is_library(file, "libc.so.6") || (strncmp(file, "libc-2.", 7) == 0);
         facts.musl = facts.musl || strncmp(file, "ld-musl-", 8) == 0 ||
                      strstr(reader->map.path, "-linux-musl/libc.so") != NULL;
     }

@@ -155,8 +155,7 @@ static void check_elf(struct program_check *check)
                facts->class_bits, rth__elf_machine_name(facts->machine), rth__elf_own_class_bits(),
                rth__elf_machine_name(rth__elf_own_machine()));
     } else if (facts->type != ET_EXEC && facts->type != ET_DYN) {
-        refuse(check, "%s is an ELF file but not a program (type %u)", check->program,
-               facts->type);
+        refuse(check, "%s is an ELF file but not a program (type %u)", check->program, facts->type);
     } else if (rth__elf_is_static(facts)) {
         check->verdict = PROGRAM_STATIC;
         snprintf(check->reason, sizeof(check->reason),
@@ -228,8 +227,10 @@ static bool check_link(struct program_check *check)
     ssize_t got = pread(fd, text, sizeof(text), 0);
     int found = script_interpreter(text, got > 0 ? (size_t)got : 0, interpreter);
     if (found < 0) {
-        refuse(check, "%s has a #! line without an interpreter, or a longer one than the kernel "
-                      "reads", path);
+        refuse(check,
+               "%s has a #! line without an interpreter, or a longer one than the kernel "
+               "reads",
+               path);
         return false;
     }
     if (found == 0) {

@@ -24,12 +24,12 @@ enum program_verdict {
 
 struct program_check {
     enum program_verdict verdict;
-    char reason[PATH_MAX + 512];   /* one line; "" when hookable */
-    char program[PATH_MAX];        /* the ELF file at the end of the chain */
-    int scripts;                   /* how many `#!` files led there */
-    bool through_shell;            /* neither ELF nor `#!`: the shell reads it, as with execvp */
-    bool has_facts;                /* facts are valid */
-    struct rth_elf_facts facts;    /* of program */
+    char reason[PATH_MAX + 512]; /* one line; "" when hookable */
+    char program[PATH_MAX];      /* the ELF file at the end of the chain */
+    int scripts;                 /* how many `#!` files led there */
+    bool through_shell;          /* neither ELF nor `#!`: the shell reads it, as with execvp */
+    bool has_facts;              /* facts are valid */
+    struct rth_elf_facts facts;  /* of program */
 };
 
 /*

@@ -97,8 +97,8 @@ static void sweep_own_folders(int root_fd)
 int target_process(struct target *target, char *ret_message, size_t message_size)
 {
     RTH__AUTO_CLOSE int root_fd = rth__openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
-    int error = root_fd < 0 ? root_fd
-                            : rth__proc_status_read(root_fd, target->pid, 0, &target->status);
+    int error =
+        root_fd < 0 ? root_fd : rth__proc_status_read(root_fd, target->pid, 0, &target->status);
     if (error == -ENOENT || error == -ESRCH) {
         if (root_fd >= 0)
             sweep_own_folders(root_fd);

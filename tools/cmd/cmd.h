@@ -45,7 +45,9 @@ struct common_options {
 };
 #define COMMON_LONG_OPTIONS                                                                        \
     {"json", no_argument, NULL, 'j'}, {"token-file", required_argument, NULL, 't'},                \
-    {"help", no_argument, NULL, 'h'}
+    {                                                                                              \
+        "help", no_argument, NULL, 'h'                                                             \
+    }
 
 /*
  * Handles what getopt_long returned when the command itself does not know it: the common options,

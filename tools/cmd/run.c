@@ -61,12 +61,25 @@ static bool is_reserved(const char *key)
     return strcmp(key, RTH_ENV_AUTOSTART) == 0 || strncmp(key, "RTHOOKS_RUN_", 12) == 0;
 }
 
+/* Whether a list of names separated by commas has this one. */
+static bool is_noted(const char *names, const char *key)
+{
+    size_t key_bytes = strlen(key);
+    for (const char *at = names; *at != '\0';) {
+        size_t name_bytes = strcspn(at, ",");
+        if (name_bytes == key_bytes && strncmp(at, key, key_bytes) == 0)
+            return true;
+        at += name_bytes + (at[name_bytes] == ',');
+    }
+    return false;
+}
+
 /* Sets a variable because an option says so, and notes the name when it is one of ours. */
 static int set_variable(struct run_options *options, const char *key, const char *value)
 {
     if (!environment_set(&options->environment, key, value))
         return fail(EXIT_UNREACHABLE, "out of memory");
-    if (strncmp(key, "RTHOOKS_", 8) != 0)
+    if (strncmp(key, "RTHOOKS_", 8) != 0 || is_noted(options->set_names, key))
         return -1;
     size_t used = strlen(options->set_names);
     int added = snprintf(options->set_names + used, sizeof(options->set_names) - used, "%s%s",
@@ -204,8 +217,8 @@ static int check_environment(const struct environment *environment, bool *ret_of
     if (master != NULL && master[0] != '\0' && strcmp(master, "on") != 0)
         return fail(EXIT_USAGE, "RTHOOKS: malformed value \"%.200s\"; it takes on or off", master);
     char message[1024] = "";
-    int error = rth_environment_check((const char *const *)environment->entries, message,
-                                      sizeof(message));
+    int error =
+        rth_environment_check((const char *const *)environment->entries, message, sizeof(message));
     if (error == -EINVAL)
         return fail(EXIT_USAGE, "%s", message);
     /* An orchestrator may invent names (RTHOOKS_PORT for a service called rthooks): no reason to

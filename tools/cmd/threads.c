@@ -77,8 +77,8 @@ static int read_process(struct target *target, json_t **ret_document)
     snprintf(path, sizeof(path), "proc/%d/task", (int)target->pid);
     int error = root_fd < 0 ? root_fd : rth__dir_open(&dir, root_fd, path);
     if (error != 0)
-        return fail(EXIT_UNREACHABLE, "cannot list the threads of process %d: %s",
-                    (int)target->pid, strerror(-error));
+        return fail(EXIT_UNREACHABLE, "cannot list the threads of process %d: %s", (int)target->pid,
+                    strerror(-error));
     bool hooked = process_maps(root_fd, target->pid).runtime;
     json_t *document = json_object(), *process = json_object(), *threads = json_array();
     json_object_set_new(process, "pid", json_integer(target->pid));
@@ -89,8 +89,7 @@ static int read_process(struct target *target, json_t **ret_document)
         struct rth_proc_stat stat;
         /* A thread may end between the listing and the reading. */
         if (rth__proc_stat_read(root_fd, target->pid, tid, &stat) == 0)
-            json_array_append_new(threads,
-                                  thread_object(root_fd, target->pid, tid, &stat, hooked));
+            json_array_append_new(threads, thread_object(root_fd, target->pid, tid, &stat, hooked));
     }
     rth__dir_close(&dir);
     if (json_array_size(threads) == 0) {
@@ -148,11 +147,11 @@ static void sort_threads(json_t *document, enum sort_key key)
 
 static void print_row(const json_t *thread)
 {
-    char name[20], clean[64], age[32], cpu[32], share[16] = "-";
+    char name[20], clean[32], age[32], cpu[32], share[16] = "-";
     double cpu_s = number_of(thread, "cpu_seconds"), age_s = number_of(thread, "age_seconds");
     bool ours = strcmp(text_of(thread, "origin"), "rthooks") == 0;
     (void)printable(text_of(thread, "name"), clean, 17);
-    snprintf(name, sizeof(name), "%s%s", clean, ours ? " *" : "");
+    snprintf(name, sizeof(name), "%.16s%s", clean, ours ? " *" : "");
     duration_text(age_s, age, sizeof(age));
     snprintf(cpu, sizeof(cpu), "%.2fs", cpu_s);
     if (age_s > 0)
@@ -225,8 +224,8 @@ static int threads_main(int argc, char **argv)
     enum sort_key key = SORT_CPU;
     int option;
     while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-        int status = option == 's' ? parse_sort(optarg, &key)
-                                   : common_option(option, argv, &options);
+        int status =
+            option == 's' ? parse_sort(optarg, &key) : common_option(option, argv, &options);
         if (status >= 0)
             return status;
     }

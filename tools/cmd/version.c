@@ -72,8 +72,8 @@ static void print_facts(const json_t *facts)
     const char *version = json_string_value(json_object_get(facts, "version"));
     char clean[1024];
     printf("%s", printable(name != NULL && *name != '\0' ? name : "rthooks", clean, sizeof(clean)));
-    printf(" %s\n", printable(version != NULL && *version != '\0' ? version : "(no version)",
-                              clean, sizeof(clean)));
+    printf(" %s\n", printable(version != NULL && *version != '\0' ? version : "(no version)", clean,
+                              sizeof(clean)));
     const char *key;
     json_t *value;
     /* The iterator wants a non-const object and does not change it. */

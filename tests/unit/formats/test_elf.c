@@ -35,7 +35,7 @@ static size_t note_add(struct image *image, size_t at, const char *name, uint32_
     return at;
 }
 
-static const unsigned char build_id[20] = {0xde, 0xad, 0xbe, 0xef, 1, 2, 3, 4, 5, 6,
+static const unsigned char build_id[20] = {0xde, 0xad, 0xbe, 0xef, 1,  2,  3,  4,  5,  6,
                                            7,    8,    9,    10,   11, 12, 13, 14, 15, 0xff};
 
 static struct image image_new(void)
@@ -43,7 +43,8 @@ static struct image image_new(void)
     struct image image = {
         .header =
             {
-                .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+                .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
+                            EV_CURRENT},
                 .e_type = ET_DYN,
                 .e_machine = EM_X86_64,
                 .e_version = EV_CURRENT,
@@ -198,8 +199,7 @@ static void text_and_empty_files_are_not_elf(void **state)
     struct rth_elf_facts facts;
     assert_int_equal(read_bytes("", 0, &facts), -ENOEXEC);
     assert_int_equal(read_bytes("\177EL", 3, &facts), -ENOEXEC);
-    assert_int_equal(read_bytes("#!/bin/sh\necho more than sixteen bytes\n", 39, &facts),
-                     -ENOEXEC);
+    assert_int_equal(read_bytes("#!/bin/sh\necho more than sixteen bytes\n", 39, &facts), -ENOEXEC);
 }
 
 static void every_truncation_is_an_error_and_writes_nothing(void **state)
@@ -370,22 +370,21 @@ static void bad_descriptor_gives_its_errno(void **state)
     assert_int_equal(rth__elf_facts_read(directory, &facts), -EISDIR);
 }
 
-RTH_TEST_MAIN(
-    cmocka_unit_test(dynamic_program_gives_class_machine_interpreter_and_build_id),
-    cmocka_unit_test(build_id_text_that_does_not_fit_is_enospc),
-    cmocka_unit_test(program_without_interpreter_is_static),
-    cmocka_unit_test(rthooks_note_is_found_by_its_whole_name),
-    cmocka_unit_test(first_of_two_build_ids_counts),
-    cmocka_unit_test(notes_of_unknown_owner_and_type_are_skipped),
-    cmocka_unit_test(build_id_that_is_too_long_or_empty_is_no_build_id),
-    cmocka_unit_test(text_and_empty_files_are_not_elf),
-    cmocka_unit_test(every_truncation_is_an_error_and_writes_nothing),
-    cmocka_unit_test(unknown_class_and_byte_order_are_refused),
-    cmocka_unit_test(program_header_table_that_lies_is_refused),
-    cmocka_unit_test(interpreter_that_lies_is_refused),
-    cmocka_unit_test(note_that_lies_about_its_sizes_is_refused),
-    cmocka_unit_test(notes_without_end_are_read_up_to_a_bound),
-    cmocka_unit_test(thirty_two_bit_program_is_read_and_named),
-    cmocka_unit_test(big_endian_header_is_read_in_its_own_order),
-    cmocka_unit_test(own_executable_is_readable_and_its_offset_stays),
-    cmocka_unit_test(bad_descriptor_gives_its_errno))
+RTH_TEST_MAIN(cmocka_unit_test(dynamic_program_gives_class_machine_interpreter_and_build_id),
+              cmocka_unit_test(build_id_text_that_does_not_fit_is_enospc),
+              cmocka_unit_test(program_without_interpreter_is_static),
+              cmocka_unit_test(rthooks_note_is_found_by_its_whole_name),
+              cmocka_unit_test(first_of_two_build_ids_counts),
+              cmocka_unit_test(notes_of_unknown_owner_and_type_are_skipped),
+              cmocka_unit_test(build_id_that_is_too_long_or_empty_is_no_build_id),
+              cmocka_unit_test(text_and_empty_files_are_not_elf),
+              cmocka_unit_test(every_truncation_is_an_error_and_writes_nothing),
+              cmocka_unit_test(unknown_class_and_byte_order_are_refused),
+              cmocka_unit_test(program_header_table_that_lies_is_refused),
+              cmocka_unit_test(interpreter_that_lies_is_refused),
+              cmocka_unit_test(note_that_lies_about_its_sizes_is_refused),
+              cmocka_unit_test(notes_without_end_are_read_up_to_a_bound),
+              cmocka_unit_test(thirty_two_bit_program_is_read_and_named),
+              cmocka_unit_test(big_endian_header_is_read_in_its_own_order),
+              cmocka_unit_test(own_executable_is_readable_and_its_offset_stays),
+              cmocka_unit_test(bad_descriptor_gives_its_errno))

@@ -99,8 +99,7 @@ static struct timespec limit_of(const struct scene *scene)
 /* Limited waits end by themselves, the others never. */
 static bool limited(const struct scene *scene)
 {
-    return scene->event == NOTHING || scene->event == SHORT_NOTHING ||
-           scene->event == BAD_ARGUMENT;
+    return scene->event == NOTHING || scene->event == SHORT_NOTHING || scene->event == BAD_ARGUMENT;
 }
 
 /* ---- the calls: each fills result and extra ---- */
@@ -150,7 +149,8 @@ static void make_sets(const struct scene *scene, fd_set sets[2])
 
 static long sets_of(const struct scene *scene, const fd_set sets[2])
 {
-    return (FD_ISSET(scene->ready_fd, &sets[0]) != 0) + 2 * (FD_ISSET(scene->ready_fd, &sets[1]) != 0);
+    return (FD_ISSET(scene->ready_fd, &sets[0]) != 0) +
+           2 * (FD_ISSET(scene->ready_fd, &sets[1]) != 0);
 }
 
 static void call_select(const struct scene *scene, struct answer *answer)
@@ -170,8 +170,7 @@ static void call_select_for_ever(const struct scene *scene, struct answer *answe
 {
     fd_set sets[2];
     make_sets(scene, sets);
-    answer->result =
-        FUNCTION(scene, select)(scene->ready_fd + 1, &sets[0], NULL, &sets[1], NULL);
+    answer->result = FUNCTION(scene, select)(scene->ready_fd + 1, &sets[0], NULL, &sets[1], NULL);
     answer->extra = sets_of(scene, sets);
 }
 
@@ -289,8 +288,8 @@ static void call_clock_nanosleep_until(const struct scene *scene, struct answer 
     answer->extra = left.tv_sec;
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    bool reached = now.tv_sec > until.tv_sec ||
-                   (now.tv_sec == until.tv_sec && now.tv_nsec >= until.tv_nsec);
+    bool reached =
+        now.tv_sec > until.tv_sec || (now.tv_sec == until.tv_sec && now.tv_nsec >= until.tv_nsec);
     answer->extra += 100 * reached;
 }
 
@@ -382,9 +381,8 @@ static void build_stage(struct stage *stage)
                           sizeof(stage->address.sun_family)),
                      0);
     stage->address_bytes = sizeof(stage->address);
-    assert_int_equal(getsockname(stage->listener, (struct sockaddr *)&stage->address,
-                                 &stage->address_bytes),
-                     0);
+    assert_int_equal(
+        getsockname(stage->listener, (struct sockaddr *)&stage->address, &stage->address_bytes), 0);
     assert_int_equal(listen(stage->listener, 8), 0);
 }
 
@@ -468,8 +466,8 @@ static struct answer run_call(call_fn call, bool on_socket, enum event event, bo
     struct stage stage;
     char byte;
     build_stage(&stage);
-    struct answer *answer = mmap(NULL, sizeof(*answer), PROT_READ | PROT_WRITE,
-                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct answer *answer =
+        mmap(NULL, sizeof(*answer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(answer != MAP_FAILED);
     struct scene scene = {event, bare, on_socket ? stage.listener : stage.pipe[0], answer};
     pid_t child = fork();
@@ -830,31 +828,23 @@ static void divided_wait_is_a_cancellation_point(void **state)
     assert_int_equal(status, 0);
 }
 
-RTH_TEST_MAIN(cmocka_unit_test(poll_answers_as_bare),
-              cmocka_unit_test(fortified_poll_answers_as_bare),
-              cmocka_unit_test(ppoll_answers_as_bare),
-              cmocka_unit_test(fortified_ppoll_answers_as_bare),
-              cmocka_unit_test(select_answers_as_bare),
-              cmocka_unit_test(select_without_a_limit_answers_as_bare),
-              cmocka_unit_test(pselect_answers_as_bare),
-              cmocka_unit_test(epoll_wait_answers_as_bare),
-              cmocka_unit_test(epoll_pwait_answers_as_bare),
-              cmocka_unit_test(epoll_pwait2_answers_as_bare),
-              cmocka_unit_test(accept_answers_as_bare),
-              cmocka_unit_test(accept_goes_on_after_a_handler_that_restarts),
-              cmocka_unit_test(accept_that_does_not_wait_for_ever_is_not_divided),
-              cmocka_unit_test(accept4_answers_as_bare),
-              cmocka_unit_test(nanosleep_answers_as_bare),
-              cmocka_unit_test(clock_nanosleep_answers_as_bare),
-              cmocka_unit_test(clock_nanosleep_until_a_time_answers_as_bare),
-              cmocka_unit_test(sleep_answers_as_bare),
-              cmocka_unit_test(usleep_answers_as_bare),
-              cmocka_unit_test(pause_answers_as_bare),
-              cmocka_unit_test(sigsuspend_answers_as_bare),
-              cmocka_unit_test(sigsuspend_sees_what_was_pending),
-              cmocka_unit_test(sigwait_answers_as_bare),
-              cmocka_unit_test(sigwaitinfo_answers_as_bare),
-              cmocka_unit_test(sigtimedwait_answers_as_bare),
-              cmocka_unit_test(child_that_is_never_adopted_waits_undivided),
-              cmocka_unit_test(owner_and_vfork_child_have_no_calm_points),
-              cmocka_unit_test(divided_wait_is_a_cancellation_point))
+RTH_TEST_MAIN(
+    cmocka_unit_test(poll_answers_as_bare), cmocka_unit_test(fortified_poll_answers_as_bare),
+    cmocka_unit_test(ppoll_answers_as_bare), cmocka_unit_test(fortified_ppoll_answers_as_bare),
+    cmocka_unit_test(select_answers_as_bare),
+    cmocka_unit_test(select_without_a_limit_answers_as_bare),
+    cmocka_unit_test(pselect_answers_as_bare), cmocka_unit_test(epoll_wait_answers_as_bare),
+    cmocka_unit_test(epoll_pwait_answers_as_bare), cmocka_unit_test(epoll_pwait2_answers_as_bare),
+    cmocka_unit_test(accept_answers_as_bare),
+    cmocka_unit_test(accept_goes_on_after_a_handler_that_restarts),
+    cmocka_unit_test(accept_that_does_not_wait_for_ever_is_not_divided),
+    cmocka_unit_test(accept4_answers_as_bare), cmocka_unit_test(nanosleep_answers_as_bare),
+    cmocka_unit_test(clock_nanosleep_answers_as_bare),
+    cmocka_unit_test(clock_nanosleep_until_a_time_answers_as_bare),
+    cmocka_unit_test(sleep_answers_as_bare), cmocka_unit_test(usleep_answers_as_bare),
+    cmocka_unit_test(pause_answers_as_bare), cmocka_unit_test(sigsuspend_answers_as_bare),
+    cmocka_unit_test(sigsuspend_sees_what_was_pending), cmocka_unit_test(sigwait_answers_as_bare),
+    cmocka_unit_test(sigwaitinfo_answers_as_bare), cmocka_unit_test(sigtimedwait_answers_as_bare),
+    cmocka_unit_test(child_that_is_never_adopted_waits_undivided),
+    cmocka_unit_test(owner_and_vfork_child_have_no_calm_points),
+    cmocka_unit_test(divided_wait_is_a_cancellation_point))

@@ -79,7 +79,7 @@ static void another_pid_is_inert_and_keeps_its_environment(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "RTHOOKS_AUTOSTART=1:1",         "RTHOOKS_AUTOSTART=",     "RTHOOKS_AUTOSTART=@SELF@0",
+        "RTHOOKS_AUTOSTART=1:1",         "RTHOOKS_AUTOSTART=",    "RTHOOKS_AUTOSTART=@SELF@0",
         "RTHOOKS_AUTOSTART=@SELF@:more", "RTHOOKS_AUTOSTART=any", "RTHOOKS_AUTOSTART=-1",
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -191,7 +191,7 @@ static void privileged_program_ignores_our_variables(void **state)
     (void)unlink(program);
     (void)rmdir(folder);
     assert_int_equal(run.status, 0);
-    if (run_printed(&run, "autostart=1 said=0 follow=1"))
+    if (run_printed(&run, "secure=0"))
         RTH_SKIP("setgid has no effect in the folder for temporary files");
     assert_true(run_printed(&run, "autostart=0 said=0 follow=0"));
     assert_int_equal(run_count(&run, "main "), 2);

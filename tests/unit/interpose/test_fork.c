@@ -68,6 +68,7 @@ static void grandchild_of_an_unadopted_child_notes_its_own(void **state)
 static void without_a_runtime_fork_is_fork(void **state)
 {
     (void)state;
+    assert_int_equal(rth_interpose_attach(NULL, NULL), 0);
     pid_t pid = fork();
     if (pid == 0)
         _exit(5);

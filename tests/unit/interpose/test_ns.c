@@ -49,6 +49,7 @@ static void attach_with_a_service_thread(void)
 /* Without us: what the kernel answers a single thread here. */
 static bool bare_unshare_works(int flags)
 {
+    assert_int_equal(rth_interpose_attach(NULL, NULL), 0);
     int status = 1;
     pid_t pid = fork();
     if (pid == 0)
@@ -87,6 +88,33 @@ static void many_user_namespaces_never_meet_a_thread_that_was_joined(void **stat
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
     }
+}
+
+static void *serve_and_linger(void *argument)
+{
+    const struct timespec linger = {.tv_nsec = 5000000};
+    (void)serve(argument);
+    (void)nanosleep(&linger, NULL);
+    return NULL;
+}
+
+static void let_the_service_end(void)
+{
+    (void)close(service_stop[1]);
+}
+
+static void thread_that_the_kernel_still_counts_is_waited_for(void **state)
+{
+    (void)state;
+    assert_int_equal(fake_runtime_attach(), 0);
+    fake.prepares_nothing = true;
+    fake.on_quiesce = let_the_service_end;
+    if (pipe2(service_stop, O_CLOEXEC) != 0)
+        abort();
+    assert_int_equal(pthread_create(&service, NULL, serve_and_linger, NULL), 0);
+    assert_int_equal(pthread_detach(service), 0);
+    assert_int_equal(unshare(CLONE_VM), 0);
+    (void)close(service_stop[0]);
 }
 
 static void flags_that_other_threads_do_not_hurt_leave_ours_alone(void **state)
@@ -146,6 +174,7 @@ static void children_leave_the_owners_threads_alone(void **state)
 
 RTH_TEST_MAIN(cmocka_unit_test(user_namespace_is_unshared_as_by_a_single_thread),
               cmocka_unit_test(many_user_namespaces_never_meet_a_thread_that_was_joined),
+              cmocka_unit_test(thread_that_the_kernel_still_counts_is_waited_for),
               cmocka_unit_test(flags_that_other_threads_do_not_hurt_leave_ours_alone),
               cmocka_unit_test(host_with_threads_gets_the_kernels_refusal),
               cmocka_unit_test(setns_quiesces_and_keeps_the_kernels_answer),

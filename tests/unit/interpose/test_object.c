@@ -47,7 +47,8 @@ static const char *strings_of(const struct object *object, const Elf64_Shdr *sec
 static bool is_exported(const struct object *object, const char *name, size_t *ret_count)
 {
     const Elf64_Shdr *section = find_section(object, SHT_DYNSYM);
-    const Elf64_Sym *symbols = (const Elf64_Sym *)(const void *)(object->bytes + section->sh_offset);
+    const Elf64_Sym *symbols =
+        (const Elf64_Sym *)(const void *)(object->bytes + section->sh_offset);
     bool found = false;
     *ret_count = 0;
     for (size_t i = 1; i < section->sh_size / sizeof(*symbols); i++) {

@@ -12,7 +12,8 @@
     " S 1 7 7 0 -1 4194560 1 2 3 4 50 60 70 80 20 0 3 0 900 4096 -5 18446744073709551615 1 1 0 0 " \
     "0 0 0 0 0 0 0 0 17 1 0 0\n"
 #define STATUS                                                                                     \
-    "Name:\ta\\\\b c\nTgid:\t7\nPPid:\t1\nTracerPid:\t0\nUid:\t0\t1\t2\t3\nGid:\t4\t5\t6\t7\n"     \
+    "Name:\ta\\\\b c\nTgid:\t7\nPid:\t8\nPPid:\t1\nTracerPid:\t0\nUid:\t0\t1\t2\t3\n"              \
+    "Gid:\t4\t5\t6\t7\n"                                                                           \
     "Threads:\t5\nSigQ:\t2/96364\nSigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\n"          \
     "SigCgt:\t0000000180004a02\nCapPrm:\t0000000000000001\nCapEff:\t0000000000000002\n"
 
@@ -56,7 +57,7 @@ static void a_status_is_read_with_unknown_fields_and_without_optional_ones(void 
     assert_int_equal(rth__proc_status_parse(text, sizeof(text) - 1, &status), 0);
     assert_string_equal(status.name, "a\\b c");
     assert_int_equal(status.uid[3], 3);
-    assert_int_equal(status.ns_pid, 7);
+    assert_int_equal(status.ns_pid, 8);
     assert_int_equal(status.no_new_privs, -1);
     assert_int_equal(status.seccomp, -1);
     assert_int_equal(status.sig_caught, 0x180004a02);

@@ -148,9 +148,10 @@ static inline const struct rth_interpose_ops *fake_runtime_new(void)
     return &fake_ops;
 }
 
-/* Attaches it; returns what attach does. */
+/* Attaches it in place of an earlier case's; returns what attach does. */
 static inline int fake_runtime_attach(void)
 {
+    (void)rth_interpose_attach(NULL, NULL);
     return rth_interpose_attach(fake_runtime_new(), NULL);
 }
 

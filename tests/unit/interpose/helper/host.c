@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ static char *const filtered[] = {"ONLY=this", NULL};
 
 static void print_found(const struct rth_interpose_info *info)
 {
+    printf("secure=%lu\n", getauxval(AT_SECURE));
     printf("autostart=%u said=%u follow=%u\n", info->autostart, info->said_start, info->follow);
     for (const char *const *entry = info->saved_environment; *entry != NULL; entry++)
         printf("saved %s\n", *entry);

@@ -34,7 +34,8 @@ static inline bool run_identity(pid_t pid, char *ret_text, size_t size)
     stat[length] = '\0';
     char *rest = strrchr(stat, ')') + 2;
     unsigned long long start_ticks = 0;
-    if (sscanf(rest, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+    if (sscanf(rest,
+               "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
                &start_ticks) != 1)
         return false;
     (void)snprintf(ret_text, size, "%d:%llu", (int)pid, start_ticks);
