@@ -393,7 +393,9 @@ static bool send_answer(struct rth_admin_server *server, struct rth_conn *conn)
         answer_sent(server, conn);
         return true;
     case RTH_SEND_BLOCKED:
-        rth__admin_deadline(server, conn, conn->active_ns + rth__admin_limits.write_ns);
+        /* Without progress the deadline stays where it is. */
+        if (conn->active_ns == server->now_ns || conn->deadline_ns == RTH_NEVER_NS)
+            rth__admin_deadline(server, conn, server->now_ns + rth__admin_limits.write_ns);
         want(server, conn, EPOLLOUT);
         return false;
     case RTH_SEND_MORE: /* the socket takes more: epoll says so at once, after the others */

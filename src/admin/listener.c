@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which sockets are open. They open once the effective ids have been the same for a while (a server
- * that is about to drop privileges must not get a socket of root's), and the Unix socket moves when
- * the effective user changes.
+ * The three listeners. They open once the effective ids have been stable (a daemon that drops
+ * privileges does so in several steps), and the Unix socket moves when the effective uid changes.
+ * Only the first process of a family has TCP listeners.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "admin/server.h"
@@ -29,130 +28,187 @@ static int listen_on(const struct rth_address *address)
                     0);
     if (fd < 0)
         return -errno;
-    int one = 1, zero = 0;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (address->any)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-    if (bind(fd, &address->socket.generic, address->socket_bytes) == 0 && listen(fd, BACKLOG) == 0)
-        return fd;
-    int error = -errno;
-    (void)close(fd);
+    int on = 1, both = address->any ? 0 : 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (address->socket.generic.sa_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &both, sizeof(both));
+    if (bind(fd, &address->socket.generic, address->socket_bytes) != 0 ||
+        listen(fd, BACKLOG) != 0) {
+        int error = -errno;
+        (void)rth__close(fd);
+        return error;
+    }
+    return fd;
+}
+
+/* ":PORT" on a host without IPv6. */
+static void to_v4_any(struct rth_address *address)
+{
+    uint16_t port = rth__address_port(address);
+    memset(&address->socket, 0, sizeof(address->socket));
+    address->socket.v4.sin_family = AF_INET;
+    address->socket.v4.sin_port = htons(port);
+    address->socket_bytes = sizeof(address->socket.v4);
+}
+
+static int watch_listener(struct rth_admin_server *server, enum rth_admin_via via, int fd)
+{
+    int error = rth__admin_watch(server, fd, EPOLLIN,
+                                 rth__admin_event(RTH_EVENT_LISTENER, via, 0));
+    if (error != 0)
+        (void)rth__close(fd);
+    else
+        server->listeners[via] = fd;
     return error;
 }
 
-static void start_listening(struct rth_admin_server *server, enum rth_admin_via via, int fd)
+static void open_tcp(struct rth_admin_server *server, enum rth_admin_via via,
+                     const struct rth_address *wanted)
 {
-    server->listeners[via] = fd;
-    (void)rth__admin_watch(server, fd, EPOLLIN, rth__admin_event(RTH_EVENT_LISTENER, via, 0));
+    struct rth_address address = *wanted;
+    if (address.off || server->listeners[via] >= 0)
+        return;
+    int fd = listen_on(&address);
+    if ((fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL) && address.any) {
+        to_v4_any(&address);
+        fd = listen_on(&address);
+    }
+    int error = fd < 0 ? fd : watch_listener(server, via, fd);
+    char text[RTH_ADDRESS_TEXT_BYTES], reason[128];
+    if (error == 0) {
+        address.socket_bytes = sizeof(address.socket);
+        (void)getsockname(fd, &address.socket.generic, &address.socket_bytes); /* port 0 */
+        server->bound[via] = address;
+        rth__address_format(&address, text, sizeof(text));
+        rth__admin_publish(via, text, "", rth__address_port(&address));
+        return;
+    }
+    rth__address_format(&address, text, sizeof(text));
+    (void)snprintf(reason, sizeof(reason), "%s: %s", text,
+                   error == -EADDRINUSE ? "the port is taken" : rth_strerror(error));
+    rth__admin_publish(via, "", reason, 0);
+    if (!server->retry_tcp) /* a retry every second is not news every second */
+        rth_log(RTH_LOG_WARN, error == -EADDRINUSE ? "admin.port_taken" : "admin.bind_failed",
+                "address=%s error=\"%s\"", text, rth_strerror(error));
 }
 
-static bool open_tcp(struct rth_admin_server *server, enum rth_admin_via via,
-                     const struct rth_address *address)
+static const char *explain_folder(int error)
 {
-    if (address->off || server->listeners[via] >= 0)
-        return true;
-    char text[RTH_ADDRESS_TEXT_BYTES], reason[128];
-    rth__address_format(address, text, sizeof(text));
-    int fd = listen_on(address);
-    if (fd < 0) {
-        (void)snprintf(reason, sizeof(reason), "%s: %s", text, rth_strerror(fd));
-        rth__admin_publish(via, "", reason, 0);
-        rth_log(RTH_LOG_WARN, via == RTH_VIA_TCP ? "admin.port_taken" : "admin.public_port_taken",
-                "address=%s error=\"%s\"", text, rth_strerror(fd));
-        return false;
+    switch (error) {
+    case -EPERM:
+        return "not ours (owner or mode)";
+    case -ELOOP:
+    case -ENOTDIR:
+        return "not a folder";
+    default:
+        return rth_strerror(error);
     }
-    struct rth_address *bound = &server->bound[via];
-    *bound = *address;
-    bound->socket_bytes = sizeof(bound->socket);
-    (void)getsockname(fd, &bound->socket.generic, &bound->socket_bytes); /* the port of ":0" */
-    rth__address_format(bound, text, sizeof(text));
-    start_listening(server, via, fd);
-    rth__admin_publish(via, text, "", rth__address_port(bound));
-    return true;
+}
+
+/* The first folder that is ours. Fills path and returns its fd, or fills reason. */
+static int open_folder(const struct rth_admin_server *server, char *ret_path, size_t path_size,
+                       char *ret_reason, size_t reason_size)
+{
+    int error = -ENOENT;
+    for (unsigned i = 0; i < RTH_RUNDIR_CANDIDATES; i++) {
+        char path[RTH_RUNDIR_PATH_BYTES];
+        if (rth__rundir_candidate(i, server->euid, server->config->xdg_runtime_dir, path,
+                                  sizeof(path)) != 0)
+            continue;
+        error = rth__rundir_open(rth__root_fd(), path, server->euid, true);
+        if (error >= 0) {
+            (void)snprintf(ret_path, path_size, "%s", path);
+            return error;
+        }
+        if (error == -ENOENT) /* no such parent: this system does not have that folder */
+            continue;
+        (void)snprintf(ret_reason, reason_size, "%.80s: %s", path, explain_folder(error));
+        rth_log(RTH_LOG_WARN, "admin.folder_refused", "path=%s error=\"%s\"", path,
+                explain_folder(error));
+    }
+    return error;
 }
 
 static void open_unix(struct rth_admin_server *server)
 {
-    char reason[128] = "no folder is ours";
-    for (unsigned i = 0; i < RTH_RUNDIR_CANDIDATES; i++) {
-        char path[RTH_RUNDIR_PATH_BYTES], name[32];
-        if (rth__rundir_candidate(i, server->euid, server->config->xdg_runtime_dir, path,
-                                  sizeof(path)) != 0)
-            continue;
-        int folder = rth__rundir_open(rth__root_fd(), path, server->euid, true);
-        int fd = folder < 0 ? folder : rth__rundir_bind(folder, server->pid, BACKLOG);
-        if (fd < 0) {
-            (void)snprintf(reason, sizeof(reason), "%.80s: %s", path, rth_strerror(fd));
-            (void)rth__close(folder);
-            continue;
-        }
-        server->rundir_fd = folder;
-        (void)rth__rundir_sweep(folder);
-        rth__rundir_socket_name(server->pid, name, sizeof(name));
-        char full[RTH_RUNDIR_PATH_BYTES + sizeof(name) + 1];
-        (void)snprintf(full, sizeof(full), "%s/%s", path, name);
-        start_listening(server, RTH_VIA_UNIX, fd);
-        rth__admin_publish(RTH_VIA_UNIX, full, "", 0);
+    char folder[RTH_RUNDIR_PATH_BYTES] = "", reason[128] = "no folder for the socket";
+    int folder_fd = open_folder(server, folder, sizeof(folder), reason, sizeof(reason));
+    if (folder_fd < 0) {
+        rth__admin_publish(RTH_VIA_UNIX, "", reason, 0);
         return;
     }
-    rth__admin_publish(RTH_VIA_UNIX, "", reason, 0);
-    rth_log(RTH_LOG_WARN, "admin.no_socket", "reason=\"%s\"", reason);
+    int fd = rth__rundir_bind(folder_fd, server->pid, BACKLOG);
+    int error = fd < 0 ? fd : watch_listener(server, RTH_VIA_UNIX, fd);
+    if (error != 0) {
+        (void)rth__close(folder_fd);
+        (void)snprintf(reason, sizeof(reason), "%.80s: %s", folder, rth_strerror(error));
+        rth__admin_publish(RTH_VIA_UNIX, "", reason, 0);
+        rth_log(RTH_LOG_WARN, "admin.bind_failed", "folder=%s error=\"%s\"", folder,
+                rth_strerror(error));
+        return;
+    }
+    char name[32], path[RTH_RUNDIR_PATH_BYTES + sizeof(name)];
+    rth__rundir_socket_name(server->pid, name, sizeof(name));
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    server->rundir_fd = folder_fd;
+    rth__admin_publish(RTH_VIA_UNIX, path, "", 0);
 }
 
 static void close_unix(struct rth_admin_server *server)
 {
+    server->listeners[RTH_VIA_UNIX] = rth__close(server->listeners[RTH_VIA_UNIX]);
     if (server->rundir_fd >= 0)
         rth__rundir_remove(server->rundir_fd, server->pid);
     server->rundir_fd = rth__close(server->rundir_fd);
-    server->listeners[RTH_VIA_UNIX] = rth__close(server->listeners[RTH_VIA_UNIX]);
+    rth__admin_publish(RTH_VIA_UNIX, "", "not open yet", 0);
 }
 
-static void open_sockets(struct rth_admin_server *server)
+static void open_first_only(struct rth_admin_server *server)
 {
-    if (!server->config->tcp.off && server->listeners[RTH_VIA_UNIX] < 0)
-        open_unix(server);
-    if (rth__family_is_first()) {
-        (void)open_tcp(server, RTH_VIA_TCP, &server->config->tcp);
-        if (server->config->public_refusal == NULL)
-            (void)open_tcp(server, RTH_VIA_PUBLIC, &server->config->public_tcp);
-    } else {
-        rth__admin_publish(RTH_VIA_TCP, "", "the first process of the family has it", 0);
-    }
-    server->sockets_open = true;
+    open_tcp(server, RTH_VIA_TCP, &server->config->tcp);
+    if (server->config->public_refusal != NULL)
+        rth__admin_publish(RTH_VIA_PUBLIC, "", server->config->public_refusal, 0);
+    else
+        open_tcp(server, RTH_VIA_PUBLIC, &server->config->public_tcp);
 }
 
-/* System calls: libc's own would do too, but these say that the thread's ids are meant. */
-static bool ids_changed(struct rth_admin_server *server)
+static void look_at_ids(struct rth_admin_server *server)
 {
-    uint32_t euid = (uint32_t)RTH__RAW(SYS_geteuid);
-    uint32_t egid = (uint32_t)RTH__RAW(SYS_getegid);
-    bool changed = euid != server->euid || egid != server->egid || server->ids_since_ns == 0;
+    uint32_t euid = (uint32_t)RTH__RAW(SYS_geteuid), egid = (uint32_t)RTH__RAW(SYS_getegid);
+    if (euid == server->euid && egid == server->egid)
+        return;
+    bool moves = euid != server->euid;
     server->euid = euid;
     server->egid = egid;
-    return changed;
+    server->ids_since_ns = server->now_ns;
+    if (moves && server->sockets_open) {
+        close_unix(server);
+        server->sockets_open = false;
+    }
 }
 
 void rth__listeners_tick(struct rth_admin_server *server)
 {
-    if (ids_changed(server)) {
-        server->ids_since_ns = server->now_ns;
-        server->sockets_open = false;
-        close_unix(server);
-        rth__family_set_euid(server->euid);
-    }
+    look_at_ids(server);
     if (!server->sockets_open &&
-        server->now_ns - server->ids_since_ns >= rth__admin_limits.ids_stable_ns)
-        open_sockets(server);
-    if (server->retry_tcp && server->sockets_open) {
-        bool tcp = open_tcp(server, RTH_VIA_TCP, &server->config->tcp);
-        bool other = server->config->public_refusal != NULL ||
-                     open_tcp(server, RTH_VIA_PUBLIC, &server->config->public_tcp);
-        server->retry_tcp = !tcp || !other;
+        server->now_ns - server->ids_since_ns >= rth__admin_limits.ids_stable_ns) {
+        rth__family_set_euid(server->euid);
+        open_unix(server);
+        if (rth__family_is_first()) {
+            if (server->rundir_fd >= 0)
+                (void)rth__rundir_sweep(server->rundir_fd);
+            open_first_only(server);
+        }
+        server->sockets_open = true;
     }
+    if (server->sockets_open && server->retry_tcp && rth__family_is_first())
+        open_first_only(server);
 }
 
 void rth__listeners_resume_ids(struct rth_admin_server *server, uint32_t euid, uint32_t egid)
 {
+    if ((uint32_t)RTH__RAW(SYS_geteuid) != euid || (uint32_t)RTH__RAW(SYS_getegid) != egid)
+        return;
     server->euid = euid;
     server->egid = egid;
     server->ids_since_ns = server->now_ns - rth__admin_limits.ids_stable_ns;
@@ -163,6 +219,7 @@ void rth__listeners_close(struct rth_admin_server *server)
     close_unix(server);
     for (int via = 0; via < RTH_VIA_COUNT; via++) {
         server->listeners[via] = rth__close(server->listeners[via]);
-        rth__admin_publish((enum rth_admin_via)via, "", "stopped", 0);
+        rth__admin_publish((enum rth_admin_via)via, "", "closed", 0);
     }
+    server->sockets_open = false;
 }

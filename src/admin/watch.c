@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The family as the endpoint sees it: an adopted child watches the first process and takes its
- * place when it ends; the first process buries members that ended and removes their sockets.
+ * The family as rth-admin cares for it: a child waits for the end of the first process, to take
+ * its place; the first process clears away what dead members left.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -17,95 +16,117 @@
 #include "os/procfs.h"
 #include "os/rawsys.h"
 #include "os/rundir.h"
-#include "rthooks/log.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
 
-static bool is_alive(pid_t pid, uint64_t starttime_ticks)
+/* Members whose start time is compared per tick: each costs a read of /proc. */
+#define START_TIMES_PER_TICK 8
+
+static bool is_gone(pid_t pid)
 {
-    struct rth_proc_stat stat;
-    int error = rth__proc_stat_read(rth__root_fd(), pid, 0, &stat);
-    if (error != 0)
-        return kill(pid, 0) == 0 || errno == EPERM; /* no /proc: the pid is all we have */
-    return stat.state != 'Z' && stat.state != 'X' &&
-           (starttime_ticks == 0 || stat.starttime_ticks == starttime_ticks);
+    return kill(pid, 0) != 0 && errno == ESRCH;
 }
 
-static void remove_socket(const struct rth_admin_server *server,
-                          const struct rth_family_member *member)
+/* The pid is another process's by now, or only a zombie's. */
+static bool is_other(const struct rth_family_member *member)
 {
+    struct rth_proc_stat stat;
+    int error = rth__proc_stat_read(rth__root_fd(), member->pid, 0, &stat);
+    if (error != 0)
+        return error == -ENOENT || error == -ESRCH;
+    return stat.starttime_ticks != member->starttime_ticks || stat.state == 'Z' ||
+           stat.state == 'X';
+}
+
+static void bury(struct rth_admin_server *server, const struct rth_family_member *member)
+{
+    rth__family_bury(member->pid, member->starttime_ticks);
     for (unsigned i = 0; i < RTH_RUNDIR_CANDIDATES; i++) {
         char path[RTH_RUNDIR_PATH_BYTES];
         if (rth__rundir_candidate(i, member->euid, server->config->xdg_runtime_dir, path,
                                   sizeof(path)) != 0)
             continue;
-        RTH__AUTO_CLOSE int folder = rth__rundir_open(rth__root_fd(), path, member->euid, false);
-        if (folder >= 0)
-            rth__rundir_remove(folder, member->pid);
+        RTH__AUTO_CLOSE int folder_fd =
+            rth__rundir_open(rth__root_fd(), path, member->euid, false);
+        if (folder_fd >= 0)
+            rth__rundir_remove(folder_fd, member->pid);
     }
 }
 
 static void bury_the_dead(struct rth_admin_server *server)
 {
-    size_t cursor = 0;
     struct rth_family_member member;
-    while (rth__family_next(&cursor, &member)) {
-        if (member.pid == server->pid || is_alive(member.pid, member.starttime_ticks))
+    int compared = 0;
+    for (size_t cursor = 0; rth__family_next(&cursor, &member);) {
+        if (member.pid == server->pid)
             continue;
-        rth__family_bury(member.pid, member.starttime_ticks);
-        remove_socket(server, &member);
+        bool dead = is_gone(member.pid);
+        if (!dead && cursor > server->burial_cursor && compared < START_TIMES_PER_TICK) {
+            compared++;
+            server->burial_cursor = cursor;
+            dead = is_other(&member);
+        }
+        if (dead)
+            bury(server, &member);
     }
+    if (compared < START_TIMES_PER_TICK)
+        server->burial_cursor = 0;
 }
 
-static uint64_t starttime_of(pid_t pid)
+static bool find_first(struct rth_family_member *ret_member)
 {
-    size_t cursor = 0;
+    pid_t first_pid = rth__family_first_pid();
+    for (size_t cursor = 0; rth__family_next(&cursor, ret_member);) {
+        if (ret_member->pid == first_pid)
+            return true;
+    }
+    return false;
+}
+
+static void watch_first(struct rth_admin_server *server)
+{
+    pid_t first_pid = rth__family_first_pid();
     struct rth_family_member member;
-    while (rth__family_next(&cursor, &member))
-        if (member.pid == pid)
-            return member.starttime_ticks;
-    return 0;
-}
-
-static void watch(struct rth_admin_server *server, pid_t first_pid)
-{
+    if (first_pid <= 0)
+        return;
     rth__watch_close(server);
     server->watched_pid = first_pid;
-    server->watched_starttime = starttime_of(first_pid);
-    int fd = (int)RTH__RAW(SYS_pidfd_open, first_pid, 0);
-    if (fd < 0)
-        return; /* each tick looks */
-    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-    server->first_fd = fd;
-    if (rth__admin_watch(server, fd, EPOLLIN, rth__admin_event(RTH_EVENT_FIRST, 0, 0)) != 0)
-        server->first_fd = rth__close(fd);
+    long fd = RTH__RAW(SYS_pidfd_open, first_pid, 0);
+    /* The fd is a process's for good; whether it is the right one is asked after. */
+    if (fd == -ESRCH || (find_first(&member) && is_other(&member))) {
+        if (fd >= 0)
+            (void)rth__close((int)fd);
+        rth__watch_first_ended(server);
+        return;
+    }
+    if (fd >= 0 && rth__admin_watch(server, (int)fd, EPOLLIN,
+                                    rth__admin_event(RTH_EVENT_FIRST, 0, 0)) == 0)
+        server->first_fd = (int)fd;
+    else if (fd >= 0)
+        (void)rth__close((int)fd);
 }
 
 void rth__watch_first_ended(struct rth_admin_server *server)
 {
     pid_t dead_pid = server->watched_pid;
     rth__watch_close(server);
-    if (rth__family_take_over(dead_pid)) {
-        server->retry_tcp = true; /* its listeners may linger for a moment */
-        rth_log(RTH_LOG_INFO, "admin.took_over", "pid=%d from=%d", server->pid, dead_pid);
-    }
+    if (dead_pid == 0 || !rth__family_take_over(dead_pid))
+        return; /* another child was faster; the next tick watches it */
+    server->retry_tcp = true;
+    if (server->sockets_open)
+        rth__listeners_tick(server);
 }
 
 void rth__watch_tick(struct rth_admin_server *server)
 {
-    if (rth__family_is_first()) {
+    if (rth__family_is_first())
         bury_the_dead(server);
-        return;
-    }
-    pid_t first_pid = rth__family_first_pid();
-    if (first_pid <= 0)
-        return;
-    if (server->watched_pid != first_pid)
-        watch(server, first_pid);
-    if (server->first_fd < 0 && !is_alive(first_pid, server->watched_starttime))
-        rth__watch_first_ended(server);
+    else if (server->watched_pid != rth__family_first_pid())
+        watch_first(server);
+    else if (server->first_fd < 0 && server->watched_pid > 0 && is_gone(server->watched_pid))
+        rth__watch_first_ended(server); /* kernels before 5.3 */
 }
 
 void rth__watch_close(struct rth_admin_server *server)

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The admin endpoint: an HTTP/1.1 subset over epoll, inside the host.
+ *
+ * Purpose: serve every artefact and action of the capability table over TCP, the public listener
+ * and a Unix socket, also when the host is wedged in malloc, in the loader, in stdio or in the
+ * time zone: nothing here takes a lock or memory of the host's.
+ * Threads: rth-admin runs the loop (server.c) in a descriptor table of its own; calls run on
+ * rth-work; host threads only start, stop and nudge. No request ever creates a thread.
+ * Locks: addresses_lock guards what others read of the sockets; everything else belongs to
+ * rth-admin.
+ * Failure: a port that is taken leaves the Unix socket, a folder that is not ours leaves TCP; the
+ * status says why. Cost: one wake-up a second while idle.
+ */
+#include "admin/admin.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "admin/options.h"
+#include "admin/server.h"
+#include "core/env.h"
+#include "core/family.h"
+#include "core/lock.h"
+#include "core/service_thread.h"
+#include "core/work.h"
+#include "formats/json.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/futex.h"
+#include "os/rundir.h"
+#include "rthooks/log.h"
+
+#define JOIN_LIMIT_NS (5 * RTH_NS_PER_S)
+
+struct rth_admin_limits rth__admin_limits = {
+    .head_ns = 10 * RTH_NS_PER_S,
+    .write_ns = 30 * RTH_NS_PER_S,
+    .idle_ns = 120 * RTH_NS_PER_S,
+    .drain_ns = 2 * RTH_NS_PER_S,
+    .start_delay_ns = 100 * RTH_NS_PER_MS,
+    .ids_stable_ns = 200 * RTH_NS_PER_MS,
+    .tick_opening_ns = 100 * RTH_NS_PER_MS,
+    .tick_ns = RTH_NS_PER_S,
+    .relay_head_ns = 310 * RTH_NS_PER_S,
+    .slots = RTH_ADMIN_SLOTS,
+};
+
+static struct rth_lock addresses_lock = RTH_LOCK_INIT(RTH_RANK_ADMIN);
+static struct rth_admin_addresses addresses; /* protected by addresses_lock */
+
+/* Written by start before the thread exists, constant then but for the token. */
+static struct rth_admin_config config;
+static char xdg_runtime_dir[RTH_RUNDIR_PATH_BYTES];
+static bool works_inline;
+
+static struct rth_service_thread thread;
+static struct rth_admin_server server; /* rth-admin's while it runs */
+static _Atomic uint32_t stopping;      /* futex word */
+/* Ids under which the sockets were open before a pause; 0 in opened: none. */
+static struct {
+    bool opened;
+    uint32_t euid, egid;
+} before_pause;
+
+void rth__admin_addresses(struct rth_admin_addresses *ret_addresses)
+{
+    RTH__LOCK_SCOPE(&addresses_lock);
+    *ret_addresses = addresses;
+}
+
+void rth__admin_publish(enum rth_admin_via via, const char *address, const char *reason,
+                        uint16_t port)
+{
+    RTH__LOCK_SCOPE(&addresses_lock);
+    switch (via) {
+    case RTH_VIA_TCP:
+        (void)snprintf(addresses.tcp, sizeof(addresses.tcp), "%s", address);
+        (void)snprintf(addresses.tcp_reason, sizeof(addresses.tcp_reason), "%s", reason);
+        addresses.tcp_port = port;
+        break;
+    case RTH_VIA_PUBLIC:
+        (void)snprintf(addresses.public_tcp, sizeof(addresses.public_tcp), "%s", address);
+        (void)snprintf(addresses.public_reason, sizeof(addresses.public_reason), "%s", reason);
+        break;
+    default:
+        (void)snprintf(addresses.unix_path, sizeof(addresses.unix_path), "%s", address);
+        (void)snprintf(addresses.unix_reason, sizeof(addresses.unix_reason), "%s", reason);
+    }
+}
+
+static void admin_main(void *userdata)
+{
+    (void)userdata;
+    int64_t open_ns = rth__clock_monotonic_ns_sigsafe() + rth__admin_limits.start_delay_ns;
+    while (!stopping && rth__futex_wait_sigsafe(&stopping, 0, open_ns) != -ETIMEDOUT)
+        ;
+    if (stopping)
+        return;
+    int error = rth__service_thread_private_fds();
+    if (error == 0 && !works_inline)
+        error = rth__work_start();
+    memset(&server, 0, sizeof(server));
+    server.config = &config;
+    server.stop = &stopping;
+    server.works_inline = works_inline;
+    if (error == 0)
+        error = rth__admin_server_init(&server);
+    if (error != 0) {
+        rth_log(RTH_LOG_ERROR, "admin.failed", "errno=%d", -error);
+        return;
+    }
+    if (before_pause.opened)
+        rth__listeners_resume_ids(&server, before_pause.euid, before_pause.egid);
+    rth__admin_loop(&server);
+    before_pause.opened = server.sockets_open;
+    before_pause.euid = server.euid;
+    before_pause.egid = server.egid;
+    rth__admin_server_end(&server);
+}
+
+/* The loop sleeps in epoll on descriptors that no host thread has: knock at one of its doors. */
+static void knock(void)
+{
+    struct rth_admin_addresses at;
+    rth__admin_addresses(&at);
+    struct sockaddr_un path = {.sun_family = AF_UNIX};
+    struct rth_address tcp;
+    if (at.unix_path[0] != '\0' && strlen(at.unix_path) < sizeof(path.sun_path)) {
+        RTH__AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        memcpy(path.sun_path, at.unix_path, strlen(at.unix_path) + 1);
+        if (fd >= 0)
+            (void)connect(fd, (const struct sockaddr *)&path, sizeof(path));
+    } else if (at.tcp[0] != '\0' && rth__address_parse(at.tcp, &tcp) == 0) {
+        RTH__AUTO_CLOSE int fd = socket(tcp.socket.generic.sa_family,
+                                        SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd >= 0)
+            (void)connect(fd, &tcp.socket.generic, tcp.socket_bytes);
+    } /* else the sockets are not open yet, and the loop looks every 100 ms */
+}
+
+static int run_thread(void)
+{
+    stopping = 0;
+    thread.name = "rth-admin";
+    thread.main = admin_main;
+    return rth__service_thread_start(&thread);
+}
+
+static int end_thread(void)
+{
+    stopping = 1;
+    rth__futex_wake_sigsafe(&stopping, INT_MAX);
+    knock();
+    return rth__service_thread_join(&thread, rth__clock_monotonic_ns_sigsafe() + JOIN_LIMIT_NS);
+}
+
+static int read_config(char *ret_reason, size_t reason_size)
+{
+    memset(&config, 0, sizeof(config));
+    int error = rth__admin_options_check(ret_reason, reason_size);
+    if (error != 0)
+        return -ECANCELED; /* malformed: closed rather than open under a default */
+    rth__admin_option_address(&config.tcp);
+    rth__admin_option_public(&config.public_tcp);
+    static char public_reason[RTH_REASON_BYTES];
+    if (rth__admin_public_check(public_reason, sizeof(public_reason)) != 0)
+        config.public_refusal = public_reason;
+    config.token.path = rth__admin_option_token_file();
+    config.allow_list = rth__admin_option_allow();
+    config.read_only = rth__admin_option_readonly();
+    config.xdg_runtime_dir = xdg_runtime_dir[0] != '\0' ? xdg_runtime_dir : NULL;
+    if (config.tcp.off && config.public_tcp.off) {
+        (void)snprintf(ret_reason, reason_size, "RTHOOKS_ADMIN=off");
+        return -ECANCELED;
+    }
+    if (!config.tcp.off && !rth__address_is_loopback(&config.tcp) && config.token.path[0] == '\0') {
+        (void)snprintf(ret_reason, reason_size,
+                       "RTHOOKS_ADMIN is not a loopback address and no RTHOOKS_ADMIN_TOKEN_FILE "
+                       "is set");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int start(char *ret_reason, size_t reason_size)
+{
+    const char *xdg = rth__env_get((const char *const *)environ, "XDG_RUNTIME_DIR");
+    (void)snprintf(xdg_runtime_dir, sizeof(xdg_runtime_dir), "%s", xdg != NULL ? xdg : "");
+    int error = read_config(ret_reason, reason_size);
+    if (error != 0)
+        return error;
+    works_inline = !rth__family_is_first();
+    before_pause.opened = false;
+    rth__admin_publish(RTH_VIA_TCP, "", config.tcp.off ? "off" : "not open yet", 0);
+    rth__admin_publish(RTH_VIA_UNIX, "", config.tcp.off ? "off" : "not open yet", 0);
+    rth__admin_publish(RTH_VIA_PUBLIC, "", config.public_tcp.off ? "off" : "not open yet", 0);
+    return run_thread();
+}
+
+static void stop(void)
+{
+    if (end_thread() != 0)
+        rth_log(RTH_LOG_ERROR, "admin.stuck", "thread=rth-admin waited_s=5");
+}
+
+void rth__admin_quiesce(void)
+{
+    if (thread.started)
+        (void)end_thread();
+}
+
+void rth__admin_resume(void)
+{
+    if (rth__capability_is_running("admin") && !thread.started)
+        (void)run_thread();
+}
+
+void rth__admin_ids_changed(void)
+{
+    /* The tick compares the ids; a drop of privileges right after start is seen within 100 ms, a
+     * later one within a second. A knock would need a descriptor of the host's for an instant. */
+}
+
+void rth__admin_unlink_at_exit(void)
+{
+    struct rth_admin_addresses at;
+    rth__admin_addresses(&at);
+    if (at.unix_path[0] != '\0')
+        (void)unlink(at.unix_path);
+}
+
+const struct rth_option_value *rth__admin_option(void)
+{
+    return rth__admin_options[0].value;
+}
+
+bool rth__admin_port_is_free(void)
+{
+    struct rth_address address;
+    rth__admin_option_address(&address);
+    if (address.off)
+        return true;
+    RTH__AUTO_CLOSE int fd = socket(address.socket.generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int one = 1;
+    if (fd < 0)
+        return true;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    return bind(fd, &address.socket.generic, address.socket_bytes) == 0 || errno != EADDRINUSE;
+}
+
+static void child_reset(void)
+{
+    rth__lock_reset(&addresses_lock);
+    rth__service_thread_child_reset(&thread);
+    memset(&addresses, 0, sizeof(addresses));
+    memset(&server, 0, sizeof(server));
+    memset(&rth__admin_counters, 0, sizeof(rth__admin_counters));
+    rth__body_child_reset();
+    stopping = 0;
+}
+
+static void member_address(struct rth_json *json, const char *key, const char *address,
+                           const char *reason)
+{
+    rth__json_key(json, key);
+    rth__json_object_begin(json);
+    rth__json_member_string(json, "address", address[0] != '\0' ? address : NULL);
+    if (reason[0] != '\0')
+        rth__json_member_string(json, "reason", reason);
+    rth__json_object_end(json);
+}
+
+static void status(struct rth_json *json)
+{
+    static const char *const causes[RTH_REJECT_COUNT] = {
+        [RTH_REJECT_MALFORMED] = "malformed",
+        [RTH_REJECT_HOST] = "host",
+        [RTH_REJECT_ORIGIN] = "origin",
+        [RTH_REJECT_TOKEN] = "token",
+        [RTH_REJECT_PEER] = "peer",
+        [RTH_REJECT_NOT_ALLOWED] = "not_allowed",
+        [RTH_REJECT_READ_ONLY] = "read_only",
+        [RTH_REJECT_NOT_FOUND] = "not_found",
+        [RTH_REJECT_METHOD] = "method",
+        [RTH_REJECT_HEAD_TIMEOUT] = "head_timeout",
+        [RTH_REJECT_WRITE_TIMEOUT] = "write_timeout",
+        [RTH_REJECT_EVICTED] = "evicted",
+        [RTH_REJECT_MEMORY] = "memory",
+    };
+    struct rth_admin_addresses at;
+    rth__admin_addresses(&at);
+    member_address(json, "tcp", at.tcp, at.tcp_reason);
+    member_address(json, "unix", at.unix_path, at.unix_reason);
+    member_address(json, "public", at.public_tcp,
+                   config.public_refusal != NULL ? config.public_refusal : at.public_reason);
+    rth__json_member_uint(json, "connections_open", rth__admin_counters.open_connections);
+    rth__json_member_uint(json, "connections_accepted", rth__admin_counters.accepted);
+    rth__json_member_uint(json, "requests", rth__admin_counters.requests);
+    rth__json_member_uint(json, "hang_ups", rth__admin_counters.hang_ups);
+    rth__json_member_uint(json, "body_bytes_held", rth__body_held_bytes());
+    rth__json_key(json, "rejected");
+    rth__json_object_begin(json);
+    for (int cause = 0; cause < RTH_REJECT_COUNT; cause++)
+        rth__json_member_uint(json, causes[cause], rth__admin_counters.rejected[cause]);
+    rth__json_object_end(json);
+}
+
+#define ADMIN_OPTION_COUNT 5
+
+const struct rth_capability rth__admin_capability = {
+    .name = "admin",
+    .options = rth__admin_options,
+    .option_count = ADMIN_OPTION_COUNT,
+    .start = start,
+    .stop = stop,
+    .child_reset = child_reset,
+    .status = status,
+};
