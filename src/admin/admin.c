@@ -26,6 +26,7 @@
 #include "admin/server.h"
 #include "core/env.h"
 #include "core/family.h"
+#include "core/identity.h"
 #include "core/lock.h"
 #include "core/service_thread.h"
 #include "core/work.h"
@@ -37,19 +38,6 @@
 #include "rthooks/log.h"
 
 #define JOIN_LIMIT_NS (5 * RTH_NS_PER_S)
-
-struct rth_admin_limits rth__admin_limits = {
-    .head_ns = 10 * RTH_NS_PER_S,
-    .write_ns = 30 * RTH_NS_PER_S,
-    .idle_ns = 120 * RTH_NS_PER_S,
-    .drain_ns = 2 * RTH_NS_PER_S,
-    .start_delay_ns = 100 * RTH_NS_PER_MS,
-    .ids_stable_ns = 200 * RTH_NS_PER_MS,
-    .tick_opening_ns = 100 * RTH_NS_PER_MS,
-    .tick_ns = RTH_NS_PER_S,
-    .relay_head_ns = 310 * RTH_NS_PER_S,
-    .slots = RTH_ADMIN_SLOTS,
-};
 
 static struct rth_lock addresses_lock = RTH_LOCK_INIT(RTH_RANK_ADMIN);
 static struct rth_admin_addresses addresses; /* protected by addresses_lock */
@@ -109,6 +97,7 @@ static void admin_main(void *userdata)
     server.config = &config;
     server.stop = &stopping;
     server.works_inline = works_inline;
+    server.pid = rth__identity()->pid;
     if (error == 0)
         error = rth__admin_server_init(&server);
     if (error != 0) {
