@@ -8,7 +8,7 @@ function(rth_add_unit_test source)
     get_filename_component(component ${folder} NAME)
     set(target unit_${component}_${file})
     add_executable(${target} ${source})
-    target_link_libraries(${target} PRIVATE rth_testing PkgConfig::CMOCKA)
+    target_link_libraries(${target} PRIVATE rth_testing PkgConfig::CMOCKA m)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
     target_compile_definitions(${target} PRIVATE
         RTH_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")

@@ -179,7 +179,7 @@ int usage_error(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "rthooks %s: ", current_command->name);
+    fprintf(stderr, "rthooks: %s: ", current_command->name);
     vfprintf(stderr, format, arguments);
     fprintf(stderr, "\nrthooks: `rthooks %s --help` shows how it is used\n", current_command->name);
     va_end(arguments);

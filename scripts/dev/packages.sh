@@ -1,3 +1,4 @@
+#!/bin/sh
 # SPDX-License-Identifier: MIT
 # Sourced by ../../dev: what each purpose needs from Debian, and how it is installed.
 
@@ -62,7 +63,7 @@ ensure_packages()
     # shellcheck disable=SC2086
     missing=$(missing_packages $wanted)
     [ -n "$missing" ] || return 0
-    echo "dev: installing" $missing
+    echo "dev: installing $(echo "$missing" | tr '\n' ' ')"
     # shellcheck disable=SC2086
     install_packages $missing
 }

@@ -31,7 +31,8 @@ static bool build_head(struct rth_exchange *exchange)
     if (done)
         exchange->framing = RTH_RESPONSE_LENGTH;
     else if (atomic_load_explicit(&exchange->answer_fixed, memory_order_acquire) &&
-             request->method != RTH_HTTP_HEAD && exchange->body.first != NULL)
+             request->method != RTH_HTTP_HEAD && exchange->body.first != NULL &&
+             exchange->body.first->used_bytes == exchange->body.first->capacity_bytes)
         exchange->framing = request->http10 ? RTH_RESPONSE_UNTIL_CLOSE : RTH_RESPONSE_CHUNKED;
     else
         return false;

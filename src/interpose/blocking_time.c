@@ -91,10 +91,10 @@ RTH__EXPORT unsigned int sleep(unsigned int seconds)
     return (unsigned int)left.tv_sec; /* whole seconds, cut off as glibc does */
 }
 
-RTH__EXPORT int usleep(useconds_t microseconds)
+RTH__EXPORT int(usleep)(useconds_t microseconds)
 {
     if (!rth__calm_wanted())
-        return rth__real()->usleep(microseconds);
+        return (rth__real()->usleep)(microseconds);
     struct timespec wait = rth__ns_to_timespec(microseconds * INT64_C(1000));
     return nanosleep(&wait, NULL);
 }

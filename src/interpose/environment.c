@@ -143,6 +143,13 @@ static bool keep_the_users(char *value)
     return to != value;
 }
 
+/* Appends a text whose room was counted before. Returns the new end, where the '\0' is. */
+static char *append(char *to, const char *text)
+{
+    size_t length = strlen(text);
+    return (char *)memcpy(to, text, length + 1) + length;
+}
+
 /* Appends those tokens of `list` that are ours. Returns the new end. */
 static char *append_ours(char *to, const char *begin, const char *list)
 {
@@ -182,13 +189,13 @@ bool rth__environment_save(const char *meant)
     const char **list = (const char **)(void *)area;
     char *to = area + (count + 2) * sizeof(char *);
     list[0] = to;
-    to = stpcpy(stpcpy(to, RTH_ENV_AUTOSTART "="), meant) + 1;
+    to = append(append(to, RTH_ENV_AUTOSTART "="), meant) + 1;
     size_t filled = 1;
     for (char **entry = environ; *entry != NULL; entry++) {
         if (!is_copied(*entry, names))
             continue;
         list[filled++] = to;
-        to = stpcpy(to, *entry) + 1;
+        to = append(to, *entry) + 1;
     }
     list[filled] = NULL;
     char *preloads_end = append_ours(to, to, preload != NULL ? preload : "");
@@ -232,7 +239,7 @@ static const char *find_variable(char *const envp[], const char *item)
 /* "LD_PRELOAD=" + those of ours that the user's list lacks + the user's list. */
 static void compose_preload(char *to, const char *users)
 {
-    to = stpcpy(to, PRELOAD);
+    to = append(to, PRELOAD);
     const char *begin = to;
     const char *ours = our_preloads;
     size_t length;
@@ -245,7 +252,7 @@ static void compose_preload(char *to, const char *users)
     }
     if (to != begin && *users != '\0')
         *to++ = ':';
-    memcpy(to, users, strlen(users) + 1);
+    (void)append(to, users);
 }
 
 /* The process that booted has printed its start line, in this image or an earlier one. */

@@ -3,11 +3,10 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "formats/number.h"
 
 #define PREFIX "rthooks"
 
@@ -122,34 +121,11 @@ void rth__exposition_head(struct rth_sink *sink, enum rth_exposition_format form
                            cumulative ? "counter" : "gauge");
 }
 
-int rth__exposition_number(double value, char *ret_text, size_t text_size)
-{
-    if (isnan(value))
-        return snprintf(ret_text, text_size, "NaN");
-    if (isinf(value))
-        return snprintf(ret_text, text_size, value > 0 ? "+Inf" : "-Inf");
-    /* The shortest text that reads back as the same value. */
-    for (int digits = 1; digits <= 17; digits++) {
-        char exact[40];
-        (void)snprintf(exact, sizeof(exact), "%.*e", digits - 1, value);
-        if (digits < 17 && strtod(exact, NULL) != value)
-            continue;
-        int exponent = (int)strtol(strchr(exact, 'e') + 1, NULL, 10);
-        /* Go's %v: exponents below -4 or from 21 on are written as such. */
-        if (exponent < -4 || exponent >= 21)
-            return snprintf(ret_text, text_size, "%.*e", digits - 1, value);
-        return snprintf(ret_text, text_size, "%.*f",
-                        digits - 1 > exponent ? digits - 1 - exponent : 0, value);
-    }
-    return -EINVAL;
-}
-
 void rth__exposition_sample(struct rth_sink *sink, const char *name, const char *labels,
                             double value)
 {
-    char number[40];
-    if (rth__exposition_number(value, number, sizeof(number)) < 0)
-        return;
+    char number[RTH_NUMBER_BYTES];
+    (void)rth__number_double_go(value, number);
     if (labels[0] != '\0')
         (void)rth__sink_printf(sink, "%s{%s} %s\n", name, labels, number);
     else

@@ -40,7 +40,5 @@ void rth__exposition_sample(struct rth_sink *sink, const char *name, const char 
                             double value);
 /* "# EOF" where the format has it. */
 void rth__exposition_end(struct rth_sink *sink, enum rth_exposition_format format);
-/* Go's shortest form of a float: "17", "0.25", "1.8446744073709552e+19", "+Inf". */
-int rth__exposition_number(double value, char *ret_text, size_t text_size);
 
 #endif /* RTH_METRICS_EXPOSITION_H */

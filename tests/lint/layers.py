@@ -14,7 +14,7 @@ import common
 
 LAYERS = [["os"], ["formats"], ["core"], ["record"], ["unwind", "symbols"], ["thread"],
           ["limits", "metrics", "profile", "trace", "span", "crash", "shutdown", "health",
-           "episode", "processes"],
+           "episode", "processes", "runtime"],
           ["admin"]]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 TOOLS_SEE = {"os", "formats"}

@@ -61,6 +61,11 @@ static const char *member(const json_t *finding, const char *key)
     return text != NULL ? text : "";
 }
 
+static const char *plural(size_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 int report_print(struct report *report, const char *target, bool json)
 {
     int status = report->problems > 0 ? EXIT_BAD_NEWS : EXIT_FINE;
@@ -79,7 +84,8 @@ int report_print(struct report *report, const char *target, bool json)
         print_wrapped(printable(member(finding, "text"), text, sizeof(text)));
         notes += strcmp(member(finding, "level"), level_names[FINDING_NOTE]) == 0;
     }
-    printf("%s: %zu checks, %zu notes, %u problems\n", target, count, notes, report->problems);
+    printf("%s: %zu check%s, %zu note%s, %u problem%s\n", target, count, plural(count), notes,
+           plural(notes), report->problems, plural(report->problems));
     json_decref(report->findings);
     return status;
 }

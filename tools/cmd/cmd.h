@@ -56,7 +56,7 @@ struct common_options {
  */
 int common_option(int option, char **argv, struct common_options *options);
 
-/* "rthooks COMMAND: …" and a pointer to --help. Returns EXIT_USAGE. */
+/* "rthooks: COMMAND: …" and a pointer to --help. Returns EXIT_USAGE. */
 int usage_error(const char *format, ...) RTH_PRINTF(1, 2);
 /* "rthooks: …" Returns status. */
 int fail(int status, const char *format, ...) RTH_PRINTF(2, 3);

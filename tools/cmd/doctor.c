@@ -73,6 +73,25 @@ static void one_line(const struct http_answer *answer, char *ret_text, size_t te
     (void)printable(text, ret_text, text_size);
 }
 
+/* What /version says, or that this is something else. */
+static void check_version(struct report *report, const struct http_answer *answer)
+{
+    json_t *document =
+        json_loadb(answer->body != NULL ? answer->body : "", answer->body_bytes, 0, NULL);
+    const char *rthooks =
+        json_string_value(json_object_get(json_object_get(document, "rthooks"), "version"));
+    const char *name = json_string_value(json_object_get(document, "name"));
+    const char *version = json_string_value(json_object_get(document, "version"));
+    if (answer->status != 200 || rthooks == NULL)
+        report_add(report, FINDING_PROBLEM, "/version", "status %ld, not the answer of rthooks",
+                   answer->status);
+    else
+        report_add(report, FINDING_OK, "/version", "%s %s, rthooks %s",
+                   name != NULL ? name : "(no name)", version != NULL ? version : "(no version)",
+                   rthooks);
+    json_decref(document);
+}
+
 bool doctor_endpoint(struct report *report, const struct target *target, const char *token_file,
                      char *ret_message, size_t message_size)
 {
@@ -87,7 +106,9 @@ bool doctor_endpoint(struct report *report, const struct target *target, const c
             continue;
         }
         one_line(&answer, text, sizeof(text));
-        if (answer.status == 200)
+        if (i == 0)
+            check_version(report, &answer);
+        else if (answer.status == 200)
             report_add(report, FINDING_OK, routes[i], "%s", text);
         else
             report_add(report, FINDING_PROBLEM, routes[i], "status %ld: %s", answer.status, text);

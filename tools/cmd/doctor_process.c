@@ -118,7 +118,8 @@ static void check_privileges(struct patient *patient)
                    "%s", seccomp_names[status->seccomp]);
 }
 
-/* LD_PRELOAD as the process was started; what its environment holds now cannot be seen. */
+/* LD_PRELOAD as the process was started with it: the strings may have been written over since (a
+ * program that sets its title does), and what the program has changed cannot be seen. */
 static void check_preload(struct patient *patient)
 {
     static const char key[] = "LD_PRELOAD=";
@@ -141,7 +142,7 @@ static void check_preload(struct patient *patient)
             value = at + sizeof(key) - 1;
     }
     report_add(patient->report, FINDING_OK, "LD_PRELOAD", "%s",
-               value != NULL && *value != '\0' ? value : "not set when it was started");
+               value != NULL && *value != '\0' ? value : "not set, as far as /proc shows");
     free(text);
 }
 

@@ -224,7 +224,7 @@ static int check_environment(const struct environment *environment, bool *ret_of
     /* An orchestrator may invent names (RTHOOKS_PORT for a service called rthooks): no reason to
      * keep the program from starting. */
     if (error != 0)
-        warning("%s", message);
+        warning("warning: %s", message);
     return -1;
 }
 

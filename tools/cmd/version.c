@@ -65,30 +65,47 @@ static json_t *own_facts(void)
     return facts;
 }
 
-/* First line "NAME VERSION", then one "key value" line for each other fact. */
-static void print_facts(const json_t *facts)
+/* "key value" lines; members of an object inside follow as "key.member". */
+static void print_members(const char *prefix, json_t *object)
 {
-    const char *name = json_string_value(json_object_get(facts, "name"));
-    const char *version = json_string_value(json_object_get(facts, "version"));
-    char clean[1024];
-    printf("%s", printable(name != NULL && *name != '\0' ? name : "rthooks", clean, sizeof(clean)));
-    printf(" %s\n", printable(version != NULL && *version != '\0' ? version : "(no version)", clean,
-                              sizeof(clean)));
     const char *key;
     json_t *value;
-    /* The iterator wants a non-const object and does not change it. */
-    json_object_foreach((json_t *)(uintptr_t)facts, key, value)
+    json_object_foreach(object, key, value)
     {
-        if (strcmp(key, "name") == 0 || strcmp(key, "version") == 0 || json_is_null(value))
+        char label[256], clean[1024];
+        bool is_headline =
+            prefix[0] == '\0' && (strcmp(key, "name") == 0 || strcmp(key, "version") == 0);
+        snprintf(label, sizeof(label), "%s%s%s", prefix, prefix[0] != '\0' ? "." : "", key);
+        if (is_headline || json_is_null(value))
             continue;
+        if (json_is_object(value) && prefix[0] == '\0') {
+            print_members(label, value);
+            continue;
+        }
         char *text = json_is_string(value) ? strdup(json_string_value(value))
                                            : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
         if (text != NULL && text[0] != '\0') {
-            printf("%-17s ", printable(key, clean, sizeof(clean)));
+            printf("%-17s ", printable(label, clean, sizeof(clean)));
             printf("%s\n", printable(text, clean, sizeof(clean)));
         }
         free(text);
     }
+}
+
+static const char *text_or(const json_t *facts, const char *key, const char *otherwise)
+{
+    const char *text = json_string_value(json_object_get(facts, key));
+    return text != NULL && text[0] != '\0' ? text : otherwise;
+}
+
+/* First line "NAME VERSION", then the other facts. */
+static void print_facts(json_t *facts)
+{
+    char name[256], version[256];
+    (void)printable(text_or(facts, "name", "(no name)"), name, sizeof(name));
+    (void)printable(text_or(facts, "version", "(no version)"), version, sizeof(version));
+    printf("%s %s\n", name, version);
+    print_members("", facts);
 }
 
 static int version_main(int argc, char **argv)

@@ -136,7 +136,7 @@ int main(int argc, char **argv)
     if (strstr(action, "fork") != NULL)
         return child_form(action, program);
     if (strcmp(action, "system") == 0)
-        return system(program) == 0 ? 0 : 1;
+        return (system)(program) == 0 ? 0 : 1;
     if (strcmp(action, "missing") == 0)
         return exec_missing();
     if (strcmp(action, "large") == 0)

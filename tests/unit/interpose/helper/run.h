@@ -51,12 +51,13 @@ static inline void run_child(const char *const argv[], const char *const envp[])
         _exit(126);
     for (; envp[count] != NULL && count < RUN_MAX_ENTRIES; count++) {
         const char *mark = strstr(envp[count], "@SELF@");
-        list[count] = malloc(strlen(envp[count]) + sizeof(identity));
+        size_t size = strlen(envp[count]) + sizeof(identity);
+        list[count] = malloc(size);
         if (mark != NULL)
-            (void)sprintf(list[count], "%.*s%s%s", (int)(mark - envp[count]), envp[count], identity,
-                          mark + 6);
+            (void)snprintf(list[count], size, "%.*s%s%s", (int)(mark - envp[count]), envp[count],
+                           identity, mark + 6);
         else
-            (void)sprintf(list[count], "%s", envp[count]);
+            (void)snprintf(list[count], size, "%s", envp[count]);
     }
     list[count] = NULL;
     (void)execve(argv[0], (char *const *)(const void *)argv, list);
