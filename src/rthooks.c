@@ -42,23 +42,23 @@
 #include "os/rawsys.h"
 #include "processes/processes.h"
 #include "profile/index.h"
-#include "runtime/host_signals.h"
+#include "thread/host_signals.h"
 #include "runtime/runtime.h"
 #include "thread/registry.h"
 #include "thread/threads.h"
 
 /* Every row may need earlier rows only. admin comes last: it serves what stands above it. */
 static const struct rth_capability *const capability_table[] = {
-    &rth__runtime_capability, /* /version, status, config; identity */
-    &rth__log_capability,     /* what rthooks says of itself */
-    &rth__fork_capability,    /* which children become processes of ours */
-    &rth__threads_capability, /* thread list, thread counts */
-    &rth__process_capability, /* process_* series */
-    &rth__metrics_capability, /* /metrics, own cost */
-    &rth__health_capability,  /* /livez, /readyz, /startupz */
-    &rth__profile_capability, /* /debug/pprof/ index, cmdline */
+    &rth__runtime_capability,   /* /version, status, config; identity */
+    &rth__log_capability,       /* what rthooks says of itself */
+    &rth__fork_capability,      /* which children become processes of ours */
+    &rth__threads_capability,   /* thread list, thread counts */
+    &rth__process_capability,   /* process_* series */
+    &rth__metrics_capability,   /* /metrics, own cost */
+    &rth__health_capability,    /* /livez, /readyz, /startupz */
+    &rth__profile_capability,   /* /debug/pprof/ index, cmdline */
     &rth__processes_capability, /* /debug/processes */
-    &rth__admin_capability,   /* the endpoint */
+    &rth__admin_capability,     /* the endpoint */
 };
 #define CAPABILITY_COUNT (sizeof(capability_table) / sizeof(capability_table[0]))
 
@@ -117,7 +117,7 @@ static int attach_interposer(struct rth_interpose_info *ret_info, const char **r
     interpose_ops.owner_pid = &rth__enable_page()->owner_pid;
     *ret_info = (struct rth_interpose_info){.struct_size = sizeof(*ret_info)};
     int error = attach(&interpose_ops, ret_info);
-    *ret_reason = error == -EBUSY   ? "another runtime is attached"
+    *ret_reason = error == -EBUSY    ? "another runtime is attached"
                   : error == -EINVAL ? "librthooks_interpose.so is of another version"
                                      : NULL;
     return error;

@@ -19,8 +19,8 @@
 #endif
 
 #if defined(__GNUC__)
-#define RTH_API                          __attribute__((visibility("default")))
-#define RTH_PRINTF(format_index, first)  __attribute__((format(printf, format_index, first)))
+#define RTH_API                         __attribute__((visibility("default")))
+#define RTH_PRINTF(format_index, first) __attribute__((format(printf, format_index, first)))
 #else
 #define RTH_API
 #define RTH_PRINTF(format_index, first)

@@ -39,28 +39,42 @@ struct rth_opts {
 };
 
 #ifdef __cplusplus
-#define RTH_OPTS_INIT rth_opts{sizeof(struct rth_opts)}
+#define RTH_OPTS_INIT                                                                              \
+    rth_opts                                                                                       \
+    {                                                                                              \
+        sizeof(struct rth_opts)                                                                    \
+    }
 #else
-#define RTH_OPTS_INIT {.struct_size = sizeof(struct rth_opts)}
+#define RTH_OPTS_INIT                                                                              \
+    {                                                                                              \
+        .struct_size = sizeof(struct rth_opts)                                                     \
+    }
 #endif
 
 /* What runs, for the program's own use; /debug/runtime/status has the details. */
 struct rth_status {
-    size_t struct_size;             /* in: sizeof(struct rth_status); never written beyond it */
-    uint32_t running;               /* 1 between rth_start and rth_stop */
-    uint32_t autostarted;           /* 1 when `rthooks run` started it */
-    uint32_t interposed;            /* 1 when librthooks_interpose.so is attached */
-    uint32_t capabilities_running;  /* rows of the capability table by state */
+    size_t struct_size;            /* in: sizeof(struct rth_status); never written beyond it */
+    uint32_t running;              /* 1 between rth_start and rth_stop */
+    uint32_t autostarted;          /* 1 when `rthooks run` started it */
+    uint32_t interposed;           /* 1 when librthooks_interpose.so is attached */
+    uint32_t capabilities_running; /* rows of the capability table by state */
     uint32_t capabilities_off;
     uint32_t capabilities_absent;
     uint32_t capabilities_failed;
-    uint32_t admin_port;            /* TCP port of the admin listener, 0 while there is none */
+    uint32_t admin_port; /* TCP port of the admin listener, 0 while there is none */
 };
 
 #ifdef __cplusplus
-#define RTH_STATUS_INIT rth_status{sizeof(struct rth_status)}
+#define RTH_STATUS_INIT                                                                            \
+    rth_status                                                                                     \
+    {                                                                                              \
+        sizeof(struct rth_status)                                                                  \
+    }
 #else
-#define RTH_STATUS_INIT {.struct_size = sizeof(struct rth_status)}
+#define RTH_STATUS_INIT                                                                            \
+    {                                                                                              \
+        .struct_size = sizeof(struct rth_status)                                                   \
+    }
 #endif
 
 #ifndef RTHOOKS_DISABLE

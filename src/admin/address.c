@@ -39,8 +39,7 @@ static void set_v6(struct rth_address *address, const struct in6_addr *ip)
     address->socket_bytes = sizeof(address->socket.v6);
 }
 
-int rth__address_parse_literal(const char *text, size_t size_bytes,
-                               struct rth_address *ret_address)
+int rth__address_parse_literal(const char *text, size_t size_bytes, struct rth_address *ret_address)
 {
     char copy[RTH_ADDRESS_TEXT_BYTES];
     bool bracketed = size_bytes >= 2 && text[0] == '[' && text[size_bytes - 1] == ']';

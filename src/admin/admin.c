@@ -126,8 +126,8 @@ static void knock(void)
         if (fd >= 0)
             (void)connect(fd, (const struct sockaddr *)&path, sizeof(path));
     } else if (at.tcp[0] != '\0' && rth__address_parse(at.tcp, &tcp) == 0) {
-        RTH__AUTO_CLOSE int fd = socket(tcp.socket.generic.sa_family,
-                                        SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        RTH__AUTO_CLOSE int fd =
+            socket(tcp.socket.generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd >= 0)
             (void)connect(fd, &tcp.socket.generic, tcp.socket_bytes);
     } /* else the sockets are not open yet, and the loop looks every 100 ms */
@@ -235,7 +235,8 @@ bool rth__admin_port_is_free(void)
     rth__admin_option_address(&address);
     if (address.off)
         return true;
-    RTH__AUTO_CLOSE int fd = socket(address.socket.generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    RTH__AUTO_CLOSE int fd =
+        socket(address.socket.generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int one = 1;
     if (fd < 0)
         return true;

@@ -16,11 +16,11 @@
 extern const struct rth_capability rth__admin_capability;
 
 struct rth_admin_addresses {
-    char tcp[64];          /* "127.0.0.1:6060"; "" while there is none */
-    char tcp_reason[128];  /* why there is none, "" otherwise */
+    char tcp[64];         /* "127.0.0.1:6060"; "" while there is none */
+    char tcp_reason[128]; /* why there is none, "" otherwise */
     char public_tcp[64];
     char public_reason[128];
-    char unix_path[256];   /* "" while there is none */
+    char unix_path[256]; /* "" while there is none */
     char unix_reason[128];
     uint16_t tcp_port;
 };

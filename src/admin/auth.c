@@ -21,8 +21,7 @@ static bool identity_changed(struct rth_token_file *file, const struct stat *sta
     int64_t mtime_ns = (int64_t)status->st_mtim.tv_sec * RTH_NS_PER_S + status->st_mtim.tv_nsec;
     bool same = file->looked && file->identity.inode == status->st_ino &&
                 file->identity.device == status->st_dev &&
-                file->identity.size_bytes == status->st_size &&
-                file->identity.mtime_ns == mtime_ns;
+                file->identity.size_bytes == status->st_size && file->identity.mtime_ns == mtime_ns;
     file->identity.inode = status->st_ino;
     file->identity.device = status->st_dev;
     file->identity.size_bytes = status->st_size;
@@ -168,8 +167,8 @@ bool rth__host_allowed(struct rth_http_text host, const struct rth_address *boun
     if (rth__address_parse_literal(name.data, name.size_bytes, &literal) != 0)
         return false;
     return rth__address_is_loopback(&literal) ||
-           (bound != NULL && (rth__address_is_wildcard(bound) ||
-                              rth__address_same_ip(&literal, bound)));
+           (bound != NULL &&
+            (rth__address_is_wildcard(bound) || rth__address_same_ip(&literal, bound)));
 }
 
 bool rth__origin_allowed(struct rth_http_text origin, struct rth_http_text host)
@@ -284,6 +283,7 @@ int rth__auth_check(const struct rth_auth_context *context, const struct rth_htt
     if (status != 0)
         return status;
     if (!rth__path_allowed(context->allow_list, request->path))
-        return refuse(403, ret_message, message_size, "RTHOOKS_ADMIN_ALLOW does not list this path");
+        return refuse(403, ret_message, message_size,
+                      "RTHOOKS_ADMIN_ALLOW does not list this path");
     return 0;
 }

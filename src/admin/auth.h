@@ -57,10 +57,10 @@ bool rth__path_allowed(const char *allow_list, const char *path);
 bool rth__peer_allowed(int fd);
 
 struct rth_auth_context {
-    bool is_unix;                        /* whose peer passed rth__peer_allowed at accept */
-    const struct rth_address *bound;     /* what the TCP listener is bound to */
-    const struct rth_token_file *token;  /* refreshed by the caller; NULL when none is asked for */
-    const char *allow_list;              /* "" allows everything */
+    bool is_unix;                       /* whose peer passed rth__peer_allowed at accept */
+    const struct rth_address *bound;    /* what the TCP listener is bound to */
+    const struct rth_token_file *token; /* refreshed by the caller; NULL when none is asked for */
+    const char *allow_list;             /* "" allows everything */
 };
 
 /*

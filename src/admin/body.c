@@ -24,8 +24,8 @@ static struct rth_body_segment *segment_new(size_t size_bytes)
         return NULL;
     }
     segment->allocated_bytes = (uint32_t)size_bytes;
-    segment->capacity_bytes = (uint32_t)(size_bytes - sizeof(*segment) -
-                                         RTH_BODY_CHUNK_HEAD_BYTES - RTH_BODY_CHUNK_TAIL_BYTES);
+    segment->capacity_bytes = (uint32_t)(size_bytes - sizeof(*segment) - RTH_BODY_CHUNK_HEAD_BYTES -
+                                         RTH_BODY_CHUNK_TAIL_BYTES);
     return segment;
 }
 
@@ -44,8 +44,8 @@ static void hand_over(struct rth_body *body)
     struct rth_body_segment *newest = atomic_load_explicit(&body->published, memory_order_relaxed);
     do {
         segment->next = newest;
-    } while (!atomic_compare_exchange_weak_explicit(
-        &body->published, &newest, segment, memory_order_release, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&body->published, &newest, segment,
+                                                    memory_order_release, memory_order_relaxed));
 }
 
 int rth__body_write(struct rth_body *body, const void *data, size_t size_bytes,

@@ -7,17 +7,17 @@
  * for relayed answers and in adopted children) to rth-admin, which sends it. Arena segments, handed
  * over whole through one atomic pointer: no lock, no copy.
  *
- * The producer never waits for a slow reader: what is not sent yet is kept, up to RTH_BODY_MAX_BYTES
- * per answer and RTH_BODY_TOTAL_BYTES in all.
+ * The producer never waits for a slow reader: what is not sent yet is kept, up to
+ * RTH_BODY_MAX_BYTES per answer and RTH_BODY_TOTAL_BYTES in all.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define RTH_BODY_MAX_BYTES     (UINT64_C(32) << 20)
-#define RTH_BODY_TOTAL_BYTES   (UINT64_C(64) << 20)
-#define RTH_BODY_FIRST_BYTES   ((size_t)16 << 10)
+#define RTH_BODY_MAX_BYTES   (UINT64_C(32) << 20)
+#define RTH_BODY_TOTAL_BYTES (UINT64_C(64) << 20)
+#define RTH_BODY_FIRST_BYTES ((size_t)16 << 10)
 /* Above 64 KiB the arena gives a block back to the kernel as soon as it was sent. */
 #define RTH_BODY_SEGMENT_BYTES ((size_t)128 << 10)
 

@@ -150,7 +150,8 @@ static bool open_conn(struct rth_admin_server *server, int fd, enum rth_admin_vi
     };
     conn->peer_refused = via == RTH_VIA_UNIX && !rth__peer_allowed(fd);
     if (rth__admin_watch(server, fd, conn->events,
-                         rth__admin_event(RTH_EVENT_CONN, slot_of(server, conn), generation)) != 0) {
+                         rth__admin_event(RTH_EVENT_CONN, slot_of(server, conn), generation)) !=
+        0) {
         conn->state = RTH_CONN_FREE;
         conn->fd = -1;
         return false;
@@ -242,8 +243,8 @@ static bool give_buffer(struct rth_conn *conn, struct rth_exchange *exchange, si
 {
     uint32_t rest_bytes = conn->in_used - (uint32_t)taken_bytes;
     char *rest = NULL;
-    uint32_t rest_capacity = rest_bytes > FIRST_BUFFER_BYTES ? conn->in_capacity
-                                                              : FIRST_BUFFER_BYTES;
+    uint32_t rest_capacity =
+        rest_bytes > FIRST_BUFFER_BYTES ? conn->in_capacity : FIRST_BUFFER_BYTES;
     if (rest_bytes > 0) {
         rest = rth__arena_alloc_nomalloc(rest_capacity);
         if (rest == NULL)
@@ -424,8 +425,7 @@ void rth__conn_advance(struct rth_admin_server *server, struct rth_conn *conn)
             }
             turn++;
         }
-        if (conn->state != RTH_CONN_ANSWERING || waits(server, conn) ||
-            !send_answer(server, conn))
+        if (conn->state != RTH_CONN_ANSWERING || waits(server, conn) || !send_answer(server, conn))
             return;
     }
     if (conn->state == RTH_CONN_READING) {

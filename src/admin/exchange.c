@@ -55,8 +55,8 @@ void rth__exchange_free(struct rth_exchange *exchange)
 /* Puts the exchange on the ready list unless it is there. With COMPLETED it is the last access. */
 static void notify(struct rth_exchange *exchange, uint32_t bits)
 {
-    uint32_t before =
-        atomic_fetch_or_explicit(&exchange->state, bits | RTH_EXCHANGE_QUEUED, memory_order_acq_rel);
+    uint32_t before = atomic_fetch_or_explicit(&exchange->state, bits | RTH_EXCHANGE_QUEUED,
+                                               memory_order_acq_rel);
     if ((before & RTH_EXCHANGE_QUEUED) == 0)
         rth__admin_push_ready(exchange);
 }
@@ -85,8 +85,8 @@ int rth__exchange_write(struct rth_exchange *exchange, const void *data, size_t 
     if (atomic_load_explicit(&exchange->gone, memory_order_relaxed))
         return -ECANCELED;
     bool handed_over;
-    int error = rth__body_write(&exchange->body, data, size_bytes, fix_answer, exchange,
-                                &handed_over);
+    int error =
+        rth__body_write(&exchange->body, data, size_bytes, fix_answer, exchange, &handed_over);
     if (handed_over)
         notify(exchange, 0);
     return error;
@@ -168,7 +168,7 @@ static void fail_call(struct rth_exchange *exchange, int error)
     int status = call->status >= 400 ? call->status : rth__exchange_status_of(error);
     const char *text = call->message;
     if (text[0] == '\0')
-        text = error == -EFBIG    ? "the answer is larger than 32 MiB"
+        text = error == -EFBIG     ? "the answer is larger than 32 MiB"
                : error == -ENOBUFS ? "no memory for the answer: too much is waiting to be sent"
                                    : rth_strerror(error);
     rth__exchange_error_answer(exchange, status, text);
@@ -187,9 +187,8 @@ static void conclude(struct rth_exchange *exchange, int error)
         fail_call(exchange, error);
     else if (call->status >= 400 && exchange->body.total_bytes == 0)
         rth__exchange_error_answer(exchange, call->status,
-                                   call->message[0] != '\0'
-                                       ? call->message
-                                       : rth__response_reason(call->status));
+                                   call->message[0] != '\0' ? call->message
+                                                            : rth__response_reason(call->status));
     else
         fix_answer(exchange);
     rth__body_finish(&exchange->body);
@@ -317,7 +316,8 @@ void rth__exchange_abandon(struct rth_exchange *exchange)
     if (exchange->phase == RTH_PHASE_WAIT) {
         exchange->phase = RTH_PHASE_CANCEL;
         submit(exchange);
-    } else if ((atomic_load_explicit(&exchange->state, memory_order_relaxed) & RTH_EXCHANGE_QUEUED) == 0) {
+    } else if ((atomic_load_explicit(&exchange->state, memory_order_relaxed) &
+                RTH_EXCHANGE_QUEUED) == 0) {
         rth__exchange_free(exchange);
     } /* else the ready list still names it, and frees it */
 }

@@ -190,8 +190,8 @@ static void take_connection(struct head *head, struct rth_http_text value)
         struct rth_http_text item = {value.data + start, end - start};
         while (item.size_bytes > 0 && (*item.data == ' ' || *item.data == '\t'))
             item.data++, item.size_bytes--;
-        while (item.size_bytes > 0 && (item.data[item.size_bytes - 1] == ' ' ||
-                                       item.data[item.size_bytes - 1] == '\t'))
+        while (item.size_bytes > 0 &&
+               (item.data[item.size_bytes - 1] == ' ' || item.data[item.size_bytes - 1] == '\t'))
             item.size_bytes--;
         if (rth__http_text_is(item, "close"))
             head->wants_close = true;
@@ -245,8 +245,8 @@ static int parse_header_line(struct head *head, struct rth_http_text line)
     struct rth_http_text value = {colon + 1, line.size_bytes - name.size_bytes - 1};
     while (value.size_bytes > 0 && (*value.data == ' ' || *value.data == '\t'))
         value.data++, value.size_bytes--;
-    while (value.size_bytes > 0 && (value.data[value.size_bytes - 1] == ' ' ||
-                                    value.data[value.size_bytes - 1] == '\t'))
+    while (value.size_bytes > 0 &&
+           (value.data[value.size_bytes - 1] == ' ' || value.data[value.size_bytes - 1] == '\t'))
         value.size_bytes--;
     for (size_t i = 0; i < value.size_bytes; i++) {
         unsigned char c = (unsigned char)value.data[i];
@@ -309,8 +309,7 @@ static int parse_head(const char *data, size_t size_bytes, struct head *head)
         return bad(request, 400, "lines end with CR LF");
     if (got == 0) {
         /* Garbage is recognized at once, so that it isn't waited for. */
-        if (memchr(data, '\0', line_window) != NULL ||
-            (line_window > 0 && !is_token_char(data[0])))
+        if (memchr(data, '\0', line_window) != NULL || (line_window > 0 && !is_token_char(data[0])))
             return bad(request, 400, "malformed request line");
         return line_window == RTH_HTTP_REQUEST_LINE_MAX
                    ? bad(request, 414, "the request line is too long")

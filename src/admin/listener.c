@@ -24,8 +24,8 @@
 
 static int listen_on(const struct rth_address *address)
 {
-    int fd = socket(address->socket.generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                    0);
+    int fd =
+        socket(address->socket.generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     int on = 1, both = address->any ? 0 : 1;
@@ -53,8 +53,7 @@ static void to_v4_any(struct rth_address *address)
 
 static int watch_listener(struct rth_admin_server *server, enum rth_admin_via via, int fd)
 {
-    int error = rth__admin_watch(server, fd, EPOLLIN,
-                                 rth__admin_event(RTH_EVENT_LISTENER, via, 0));
+    int error = rth__admin_watch(server, fd, EPOLLIN, rth__admin_event(RTH_EVENT_LISTENER, via, 0));
     if (error != 0)
         (void)rth__close(fd);
     else

@@ -96,8 +96,8 @@ static size_t strip_pid(struct rth_http_text query, char *ret_query)
         const char *amp = memchr(piece, '&', query.size_bytes - start);
         size_t size_bytes = amp != NULL ? (size_t)(amp - piece) : query.size_bytes - start;
         start += size_bytes + 1;
-        bool is_pid = size_bytes >= 3 && memcmp(piece, "pid", 3) == 0 &&
-                      (size_bytes == 3 || piece[3] == '=');
+        bool is_pid =
+            size_bytes >= 3 && memcmp(piece, "pid", 3) == 0 && (size_bytes == 3 || piece[3] == '=');
         if (is_pid || size_bytes == 0)
             continue;
         if (length > 0)
@@ -115,19 +115,19 @@ static int write_request(struct rth_exchange *exchange)
     struct rth_relay *relay = exchange->relay;
     char query[RTH_HTTP_REQUEST_LINE_MAX];
     size_t query_bytes = strip_pid(request->query, query);
-    int length = snprintf(
-        relay->text, sizeof(relay->text),
-        "%s %.*s%s%.*s HTTP/1.1\r\nHost: localhost\r\nX-Rthooks-Forwarded: %s\r\n"
-        "Connection: close\r\n%s%s%s%s%.*s%sContent-Length: %zu\r\n\r\n",
-        methods[request->method], (int)request->raw_path.size_bytes, request->raw_path.data,
-        query_bytes > 0 ? "?" : "", (int)query_bytes, query,
-        exchange->conn->via == RTH_VIA_UNIX ? "unix" : "tcp",
-        exchange->accept[0] != '\0' ? "Accept: " : "", exchange->accept,
-        exchange->accept[0] != '\0' ? "\r\n" : "",
-        request->content_type.data != NULL ? "Content-Type: " : "",
-        (int)request->content_type.size_bytes,
-        request->content_type.data != NULL ? request->content_type.data : "",
-        request->content_type.data != NULL ? "\r\n" : "", request->body.size_bytes);
+    int length =
+        snprintf(relay->text, sizeof(relay->text),
+                 "%s %.*s%s%.*s HTTP/1.1\r\nHost: localhost\r\nX-Rthooks-Forwarded: %s\r\n"
+                 "Connection: close\r\n%s%s%s%s%.*s%sContent-Length: %zu\r\n\r\n",
+                 methods[request->method], (int)request->raw_path.size_bytes,
+                 request->raw_path.data, query_bytes > 0 ? "?" : "", (int)query_bytes, query,
+                 exchange->conn->via == RTH_VIA_UNIX ? "unix" : "tcp",
+                 exchange->accept[0] != '\0' ? "Accept: " : "", exchange->accept,
+                 exchange->accept[0] != '\0' ? "\r\n" : "",
+                 request->content_type.data != NULL ? "Content-Type: " : "",
+                 (int)request->content_type.size_bytes,
+                 request->content_type.data != NULL ? request->content_type.data : "",
+                 request->content_type.data != NULL ? "\r\n" : "", request->body.size_bytes);
     if (length < 0 || (size_t)length >= sizeof(relay->text))
         return -ENOBUFS;
     relay->request_bytes = (size_t)length;
@@ -143,9 +143,9 @@ static bool send_request(struct rth_exchange *exchange)
         bool in_head = relay->sent_bytes < relay->request_bytes;
         const char *data = in_head ? relay->text + relay->sent_bytes
                                    : body.data + (relay->sent_bytes - relay->request_bytes);
-        size_t size_bytes = (in_head ? relay->request_bytes
-                                     : relay->request_bytes + body.size_bytes) -
-                            relay->sent_bytes;
+        size_t size_bytes =
+            (in_head ? relay->request_bytes : relay->request_bytes + body.size_bytes) -
+            relay->sent_bytes;
         ssize_t sent = send(relay->fd, data, size_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EAGAIN) {
             want(exchange, EPOLLOUT);
@@ -440,8 +440,7 @@ static int connect_member(const struct rth_admin_server *server,
         if (rth__rundir_candidate(i, member->euid, server->config->xdg_runtime_dir, path,
                                   sizeof(path)) != 0)
             continue;
-        RTH__AUTO_CLOSE int folder_fd =
-            rth__rundir_open(rth__root_fd(), path, member->euid, false);
+        RTH__AUTO_CLOSE int folder_fd = rth__rundir_open(rth__root_fd(), path, member->euid, false);
         int fd = folder_fd < 0 ? folder_fd : rth__rundir_connect(folder_fd, name, true);
         if (fd >= 0)
             return fd;
@@ -476,9 +475,9 @@ static void start(struct rth_exchange *exchange, const struct rth_family_member 
     unsigned slot = (unsigned)(exchange->conn - server->conns);
     int error = write_request(exchange);
     if (error == 0)
-        error = rth__admin_watch(
-            server, fd, relay->events,
-            rth__admin_event(RTH_EVENT_RELAY, slot, exchange->conn->generation));
+        error =
+            rth__admin_watch(server, fd, relay->events,
+                             rth__admin_event(RTH_EVENT_RELAY, slot, exchange->conn->generation));
     if (error != 0) {
         fail(exchange, 502, "process %d can't be asked: %s", member->pid, rth_strerror(error));
         return;

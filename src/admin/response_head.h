@@ -8,19 +8,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RTH_RESPONSE_HEAD_BYTES  2048 /* holds every head whose strings are ours */
-#define RTH_RESPONSE_ERROR_TYPE  "text/plain; charset=utf-8"
+#define RTH_RESPONSE_HEAD_BYTES 2048 /* holds every head whose strings are ours */
+#define RTH_RESPONSE_ERROR_TYPE "text/plain; charset=utf-8"
 
 enum rth_response_framing {
-    RTH_RESPONSE_LENGTH,  /* Content-Length: body_bytes */
-    RTH_RESPONSE_CHUNKED, /* HTTP/1.1 only */
+    RTH_RESPONSE_LENGTH,      /* Content-Length: body_bytes */
+    RTH_RESPONSE_CHUNKED,     /* HTTP/1.1 only */
     RTH_RESPONSE_UNTIL_CLOSE, /* HTTP/1.0 without a length; implies closes */
 };
 
 struct rth_response_head {
     int status;
-    bool http10;  /* the request was: a connection that stays open says keep-alive */
-    bool closes;  /* Connection: close */
+    bool http10;   /* the request was: a connection that stays open says keep-alive */
+    bool closes;   /* Connection: close */
     bool is_pprof; /* status >= 400 then carries X-Go-Pprof: 1 */
     enum rth_response_framing framing;
     uint64_t body_bytes;

@@ -65,8 +65,7 @@ static void match_row(size_t index, const char *path, bool is_public, struct mat
     }
 }
 
-static void answer(struct rth_route *route, int status, const char *format, ...)
-    RTH_PRINTF(3, 4);
+static void answer(struct rth_route *route, int status, const char *format, ...) RTH_PRINTF(3, 4);
 static void answer(struct rth_route *route, int status, const char *format, ...)
 {
     route->status = status;
@@ -104,7 +103,7 @@ static void answer_method(struct rth_route *route, const struct match *match, bo
 {
     bool can_post = match->action != NULL ||
                     (match->artefact != NULL && (match->artefact->flags & RTH_ARTEFACT_POST) != 0);
-    const char *allow = is_public                ? "GET"
+    const char *allow = is_public                 ? "GET"
                         : match->artefact == NULL ? "POST"
                         : can_post                ? "GET, HEAD, POST"
                                                   : "GET, HEAD";

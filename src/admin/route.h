@@ -16,11 +16,11 @@ struct rth_route {
     int status; /* 200: exactly one of artefact and action is set; else answer this */
     const struct rth_artefact *artefact;
     const struct rth_action *action;
-    const char *subpath;  /* after the prefix, points into request->path; "" otherwise */
-    bool is_pprof;        /* at or below /debug/pprof/: its errors carry X-Go-Pprof */
-    const char *allow;    /* on 405, else NULL */
-    const char *location; /* on 301, else NULL */
-    const char *content_type;             /* of message */
+    const char *subpath;      /* after the prefix, points into request->path; "" otherwise */
+    bool is_pprof;            /* at or below /debug/pprof/: its errors carry X-Go-Pprof */
+    const char *allow;        /* on 405, else NULL */
+    const char *location;     /* on 301, else NULL */
+    const char *content_type; /* of message */
     char message[RTH_CALL_MESSAGE_BYTES]; /* on anything but 200, without the newline */
 };
 

@@ -22,10 +22,10 @@ static bool build_head(struct rth_exchange *exchange)
         rth__body_free(&exchange->body);
         int error = exchange->result;
         const char *text = exchange->call.message;
-        rth__exchange_error_answer(
-            exchange,
-            exchange->call.status >= 400 ? exchange->call.status : rth__exchange_status_of(error),
-            text[0] != '\0' ? text : "the answer could not be completed");
+        rth__exchange_error_answer(exchange,
+                                   exchange->call.status >= 400 ? exchange->call.status
+                                                                : rth__exchange_status_of(error),
+                                   text[0] != '\0' ? text : "the answer could not be completed");
         rth__exchange_finish(exchange, 0);
     }
     if (done)

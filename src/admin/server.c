@@ -168,13 +168,13 @@ void rth__admin_loop(struct rth_admin_server *server)
         if (server->now_ns >= next_tick_ns) {
             rth__listeners_tick(server);
             rth__watch_tick(server);
-            next_tick_ns = server->now_ns + (server->sockets_open
-                                                 ? rth__admin_limits.tick_ns
-                                                 : rth__admin_limits.tick_opening_ns);
+            next_tick_ns =
+                server->now_ns + (server->sockets_open ? rth__admin_limits.tick_ns
+                                                       : rth__admin_limits.tick_opening_ns);
         }
         struct epoll_event events[EVENTS_PER_TURN];
-        int count = epoll_wait(server->epoll_fd, events, EVENTS_PER_TURN,
-                               timeout_ms(server, next_tick_ns));
+        int count =
+            epoll_wait(server->epoll_fd, events, EVENTS_PER_TURN, timeout_ms(server, next_tick_ns));
         for (int i = 0; i < count; i++) {
             server->now_ns = rth__clock_monotonic_ns_sigsafe();
             handle(server, events[i].events, events[i].data.u64);
@@ -191,9 +191,8 @@ static unsigned conn_limit(void)
     struct rlimit limit;
     unsigned wanted = rth__admin_limits.slots;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted + RESERVED_FDS)
-        wanted = limit.rlim_cur > RESERVED_FDS + MIN_CONNS
-                     ? (unsigned)limit.rlim_cur - RESERVED_FDS
-                     : MIN_CONNS;
+        wanted = limit.rlim_cur > RESERVED_FDS + MIN_CONNS ? (unsigned)limit.rlim_cur - RESERVED_FDS
+                                                           : MIN_CONNS;
     return wanted < RTH_ADMIN_SLOTS ? wanted : RTH_ADMIN_SLOTS;
 }
 

@@ -157,9 +157,9 @@ struct rth_exchange {
     struct rth_conn *conn;                /* NULL once nobody waits for it */
 
     /* Shared with the worker. */
-    _Atomic uint32_t state;   /* RTH_EXCHANGE_* */
-    _Atomic bool gone;        /* nobody takes the answer: writes fail */
-    _Atomic bool hung_up;     /* the client shut its side: stop early if you can */
+    _Atomic uint32_t state;    /* RTH_EXCHANGE_* */
+    _Atomic bool gone;         /* nobody takes the answer: writes fail */
+    _Atomic bool hung_up;      /* the client shut its side: stop early if you can */
     _Atomic bool answer_fixed; /* answer is final (release) */
 
     /* The worker's between submit and completion, rth-admin's otherwise. */

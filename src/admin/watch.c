@@ -48,8 +48,7 @@ static void bury(struct rth_admin_server *server, const struct rth_family_member
         if (rth__rundir_candidate(i, member->euid, server->config->xdg_runtime_dir, path,
                                   sizeof(path)) != 0)
             continue;
-        RTH__AUTO_CLOSE int folder_fd =
-            rth__rundir_open(rth__root_fd(), path, member->euid, false);
+        RTH__AUTO_CLOSE int folder_fd = rth__rundir_open(rth__root_fd(), path, member->euid, false);
         if (folder_fd >= 0)
             rth__rundir_remove(folder_fd, member->pid);
     }
@@ -101,8 +100,8 @@ static void watch_first(struct rth_admin_server *server)
         rth__watch_first_ended(server);
         return;
     }
-    if (fd >= 0 && rth__admin_watch(server, (int)fd, EPOLLIN,
-                                    rth__admin_event(RTH_EVENT_FIRST, 0, 0)) == 0)
+    if (fd >= 0 &&
+        rth__admin_watch(server, (int)fd, EPOLLIN, rth__admin_event(RTH_EVENT_FIRST, 0, 0)) == 0)
         server->first_fd = (int)fd;
     else if (fd >= 0)
         (void)rth__close((int)fd);

@@ -20,11 +20,11 @@
 #include "formats/sink.h"
 
 /* Flags of an artefact or action. */
-#define RTH_ARTEFACT_PUBLIC  1u /* also served by the public listener */
-#define RTH_ARTEFACT_PROFILE 2u /* listed in the /debug/pprof/ index, pprof error headers */
-#define RTH_ARTEFACT_POST    4u /* POST answers like GET (Go does so for /symbol) */
-#define RTH_ARTEFACT_PREFIX  8u /* path is a prefix ending in '/'; the rest is call->subpath */
-#define RTH_ARTEFACT_BY_PID  16u /* ?pid=N is passed on to that process of the family */
+#define RTH_ARTEFACT_PUBLIC     1u  /* also served by the public listener */
+#define RTH_ARTEFACT_PROFILE    2u  /* listed in the /debug/pprof/ index, pprof error headers */
+#define RTH_ARTEFACT_POST       4u  /* POST answers like GET (Go does so for /symbol) */
+#define RTH_ARTEFACT_PREFIX     8u  /* path is a prefix ending in '/'; the rest is call->subpath */
+#define RTH_ARTEFACT_BY_PID     16u /* ?pid=N is passed on to that process of the family */
 #define RTH_ARTEFACT_ATTACHMENT 32u /* Content-Disposition: attachment; filename="name" */
 
 #define RTH_CALL_STATE_BYTES   256
@@ -44,11 +44,11 @@ struct rth_call {
     bool is_public;         /* asked on the public listener: no details */
 
     /* The answer's head; set by begin or write before the first byte. */
-    int status;                /* HTTP status, 200 at first */
-    const char *content_type;  /* artefact->content_type at first */
-    const char *filename;      /* artefact->name at first */
+    int status;                           /* HTTP status, 200 at first */
+    const char *content_type;             /* artefact->content_type at first */
+    const char *filename;                 /* artefact->name at first */
     char message[RTH_CALL_MESSAGE_BYTES]; /* error text for status >= 400 without a body */
-    char clamped[64];          /* "seconds=300": becomes X-Rthooks-Clamped; "" when nothing was */
+    char clamped[64]; /* "seconds=300": becomes X-Rthooks-Clamped; "" when nothing was */
 
     /* The artefact's own, zeroed before begin, kept between begin and write. */
     _Alignas(16) unsigned char state[RTH_CALL_STATE_BYTES];

@@ -77,8 +77,8 @@ struct rth_capability {
     void (*status)(struct rth_json *json);
 };
 
-#define RTH_CAPABILITY_MAX      32
-#define RTH_REASON_BYTES        160
+#define RTH_CAPABILITY_MAX 32
+#define RTH_REASON_BYTES   160
 
 struct rth_capability_runtime {
     _Atomic int state; /* enum rth_capability_state; written by start/stop, read anywhere */

@@ -151,7 +151,8 @@ int rth_environment_check(const char *const *environment, char *ret_message, siz
         (void)each_option(match_row, &looking);
         if (looking.found == NULL && unknown == 0) {
             unknown = -ENOENT;
-            (void)snprintf(ret_message, message_size, "%.*s: no such variable in rthooks " RTH_VERSION,
+            (void)snprintf(ret_message, message_size,
+                           "%.*s: no such variable in rthooks " RTH_VERSION,
                            (int)looking.name_bytes, entry);
         }
         if (looking.found == NULL || equals[1] == '\0' || is_good(looking.found, equals + 1))

@@ -37,8 +37,8 @@ struct table {
     struct slot slots[RTH_FAMILY_SLOTS];
 };
 
-static struct table *table;     /* NULL before init; written before our threads exist */
-static struct slot *own_slot;   /* this process's, NULL when it has none */
+static struct table *table;   /* NULL before init; written before our threads exist */
+static struct slot *own_slot; /* this process's, NULL when it has none */
 static pid_t own_pid;
 
 static struct slot *claim(pid_t pid, uint64_t starttime_ticks, uint32_t euid)
@@ -48,7 +48,7 @@ static struct slot *claim(pid_t pid, uint64_t starttime_ticks, uint32_t euid)
         pid_t expected = SLOT_FREE;
         if (slot->pid != SLOT_FREE ||
             !atomic_compare_exchange_strong_explicit(&slot->pid, &expected, SLOT_CLAIMING,
-                                         memory_order_acq_rel, memory_order_relaxed))
+                                                     memory_order_acq_rel, memory_order_relaxed))
             continue;
         slot->euid = euid;
         slot->starttime_ticks = starttime_ticks;
@@ -93,8 +93,8 @@ static void add_dead_cpu(uint64_t cpu_ns)
 static void release(struct slot *slot, pid_t pid)
 {
     pid_t expected = pid;
-    if (!atomic_compare_exchange_strong_explicit(&slot->pid, &expected, SLOT_CLAIMING, memory_order_acq_rel,
-                                     memory_order_relaxed))
+    if (!atomic_compare_exchange_strong_explicit(&slot->pid, &expected, SLOT_CLAIMING,
+                                                 memory_order_acq_rel, memory_order_relaxed))
         return; /* someone else buried it */
     add_dead_cpu(slot->cpu_ns);
     atomic_store_explicit(&slot->pid, SLOT_FREE, memory_order_release);
@@ -121,7 +121,7 @@ bool rth__family_take_over(pid_t dead_first_pid)
         return false;
     pid_t expected = dead_first_pid;
     return atomic_compare_exchange_strong_explicit(&table->first_pid, &expected, own_pid,
-                                       memory_order_acq_rel, memory_order_relaxed);
+                                                   memory_order_acq_rel, memory_order_relaxed);
 }
 
 pid_t rth__family_first_pid(void)

@@ -70,8 +70,8 @@ static bool mode_is(const char *mode)
 static void note_child(pid_t pid)
 {
     pid_t seen = child_pid;
-    if (seen == pid || !atomic_compare_exchange_strong_explicit(&child_pid, &seen, pid, memory_order_acq_rel,
-                                                    memory_order_relaxed))
+    if (seen == pid || !atomic_compare_exchange_strong_explicit(
+                           &child_pid, &seen, pid, memory_order_acq_rel, memory_order_relaxed))
         return;
     child_born_ns = rth__clock_monotonic_ns_sigsafe();
     child_refused = false;

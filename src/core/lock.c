@@ -43,7 +43,7 @@ void rth__lock(struct rth_lock *lock)
     rank_push(lock);
     uint32_t seen = LOCK_FREE;
     if (atomic_compare_exchange_strong_explicit(&lock->word, &seen, LOCK_HELD, memory_order_acquire,
-                                    memory_order_relaxed))
+                                                memory_order_relaxed))
         return;
     /* From here on the word says "waiters" also when we are the last: one wake too many is
      * cheaper than one too few. */
@@ -54,8 +54,8 @@ void rth__lock(struct rth_lock *lock)
 bool rth__lock_try_sigsafe(struct rth_lock *lock)
 {
     uint32_t seen = LOCK_FREE;
-    if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, LOCK_HELD, memory_order_acquire,
-                                     memory_order_relaxed))
+    if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, LOCK_HELD,
+                                                 memory_order_acquire, memory_order_relaxed))
         return false;
     rank_push(lock);
     return true;

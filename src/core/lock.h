@@ -28,7 +28,10 @@ struct rth_lock {
     uint8_t rank;          /* enum rth_lock_rank */
 };
 
-#define RTH_LOCK_INIT(lock_rank) {.word = 0, .rank = (lock_rank)}
+#define RTH_LOCK_INIT(lock_rank)                                                                   \
+    {                                                                                              \
+        .word = 0, .rank = (lock_rank)                                                             \
+    }
 
 void rth__lock(struct rth_lock *lock);
 bool rth__lock_try_sigsafe(struct rth_lock *lock);
@@ -41,8 +44,9 @@ static inline void rth__unlock_scoped(struct rth_lock **lock)
     rth__unlock(*lock);
 }
 /* Holds the lock to the end of the scope. */
-#define RTH__LOCK_SCOPE(lock)                                                                     \
-    __attribute__((cleanup(rth__unlock_scoped), unused)) struct rth_lock *rth_scope_lock_ = (lock); \
+#define RTH__LOCK_SCOPE(lock)                                                                      \
+    __attribute__((cleanup(rth__unlock_scoped), unused)) struct rth_lock *rth_scope_lock_ =        \
+        (lock);                                                                                    \
     rth__lock(rth_scope_lock_)
 
 #endif /* RTH_CORE_LOCK_H */

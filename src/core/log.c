@@ -206,7 +206,8 @@ static void sink_leave(void)
 static void deliver(uint64_t *sequence)
 {
     struct rth_log_record record;
-    while (!atomic_load_explicit(&stopping, memory_order_acquire) && rth__log_next(*sequence, &record)) {
+    while (!atomic_load_explicit(&stopping, memory_order_acquire) &&
+           rth__log_next(*sequence, &record)) {
         uint64_t skipped = record.sequence - *sequence - 1; /* overwritten before we came */
         *sequence = record.sequence;
         void *userdata;
@@ -280,7 +281,8 @@ int rth_log_sink_set(rth_log_sink sink, void *userdata)
     /* The old sink may be in the middle of a call; it must not be after we return. Called from
      * the sink itself, waiting would be for ever. */
     int64_t deadline_ns = rth__clock_monotonic_ns_sigsafe() + SINK_DRAIN_LIMIT_NS;
-    while (!rth__service_thread_is_self() && atomic_load_explicit(&sink_running, memory_order_acquire) &&
+    while (!rth__service_thread_is_self() &&
+           atomic_load_explicit(&sink_running, memory_order_acquire) &&
            rth__futex_wait_sigsafe(&sink_running, 1, deadline_ns) != -ETIMEDOUT)
         ;
     return 0;

@@ -24,12 +24,12 @@ enum rth_option_source {
 };
 
 struct rth_option {
-    const char *variable; /* "RTHOOKS_ADMIN" */
+    const char *variable;          /* "RTHOOKS_ADMIN" */
     const char *fallback_variable; /* "OTEL_SERVICE_NAME", used when the first is unset; or NULL */
-    const char *grammar;  /* "ADDRESS:PORT or off" */
+    const char *grammar;           /* "ADDRESS:PORT or off" */
     const char *default_text;
-    const char *doc;      /* one sentence */
-    size_t opts_offset;   /* of the `const char *` in struct rth_opts; SIZE_MAX when not there */
+    const char *doc;    /* one sentence */
+    size_t opts_offset; /* of the `const char *` in struct rth_opts; SIZE_MAX when not there */
     uint32_t flags;
     /* Checks the text: 0 or -EINVAL. No side effect. NULL accepts everything. */
     int (*check)(const char *text);

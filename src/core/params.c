@@ -73,8 +73,7 @@ static bool find(const char *text, size_t size_bytes, const char *key, struct pi
     return false;
 }
 
-static bool find_anywhere(const struct rth_params *params, const char *key,
-                          struct piece *ret_piece)
+static bool find_anywhere(const struct rth_params *params, const char *key, struct piece *ret_piece)
 {
     return find(params->form, params->form_bytes, key, ret_piece) ||
            find(params->query, params->query_bytes, key, ret_piece);

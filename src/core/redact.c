@@ -10,10 +10,9 @@
 
 bool rth__redact_is_secret_name(const char *name, size_t name_bytes)
 {
-    static const char *const words[] = {"password", "passwd",  "passphrase", "requirepass",
-                                        "masterauth", "secret", "token",      "apikey",
-                                        "api-key",  "api_key", "credential", "private-key",
-                                        "private_key"};
+    static const char *const words[] = {
+        "password", "passwd",  "passphrase", "requirepass", "masterauth",  "secret",     "token",
+        "apikey",   "api-key", "api_key",    "credential",  "private-key", "private_key"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         size_t length = strlen(words[i]);
         for (size_t at = 0; at + length <= name_bytes; at++)

@@ -48,8 +48,8 @@ static void register_alive(struct rth_service_thread *thread)
 {
     for (size_t i = 0; i < RTH_SERVICE_THREAD_MAX; i++) {
         struct rth_service_thread *expected = NULL;
-        if (atomic_compare_exchange_strong_explicit(&alive[i], &expected, thread, memory_order_acq_rel,
-                                        memory_order_relaxed))
+        if (atomic_compare_exchange_strong_explicit(&alive[i], &expected, thread,
+                                                    memory_order_acq_rel, memory_order_relaxed))
             return;
     }
 }

@@ -16,14 +16,14 @@
 #define RTH_SERVICE_THREAD_MAX 8
 
 struct rth_service_thread {
-    const char *name;         /* <= 15 bytes: "rth-admin" */
+    const char *name; /* <= 15 bytes: "rth-admin" */
     void (*main)(void *userdata);
     void *userdata;
     pthread_t handle;
-    void *stack;              /* our mapping, NULL while not started */
-    _Atomic int tid;          /* 0 until it runs, again 0 once it has returned from main */
-    _Atomic uint32_t exited;  /* futex word: 1 after main returned */
-    bool started;             /* between start and join; owner: the starting thread */
+    void *stack;             /* our mapping, NULL while not started */
+    _Atomic int tid;         /* 0 until it runs, again 0 once it has returned from main */
+    _Atomic uint32_t exited; /* futex word: 1 after main returned */
+    bool started;            /* between start and join; owner: the starting thread */
 };
 
 /* name, main and userdata set by the caller, the rest zero. 0 or a negative errno. */

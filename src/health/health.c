@@ -105,8 +105,7 @@ static int write_checks(struct rth_call *call, struct rth_sink *sink, const char
         return write_json(call, sink, only, exclude, outcome.all_good);
     bool verbose = !call->is_public && rth__params_has(&call->params, "verbose");
     if (!call->is_public && (verbose || !outcome.all_good)) {
-        (void)run_checks(only, exclude,
-                         &(struct report){.text = sink, .failures_only = !verbose});
+        (void)run_checks(only, exclude, &(struct report){.text = sink, .failures_only = !verbose});
         return rth__sink_printf(sink, "%s check %s\n", endpoint,
                                 outcome.all_good ? "passed" : "failed");
     }

@@ -26,8 +26,8 @@ static int quality_of(const char *accept, const char *type)
             /* "0.75": at most three decimals, no locale. */
             int thousandths = q[2] == '1' ? 1000 : 0;
             int weight = 100;
-            for (const char *digit = q + 4; q[3] == '.' && isdigit((unsigned char)*digit) &&
-                                            weight > 0 && thousandths < 1000;
+            for (const char *digit = q + 4;
+                 q[3] == '.' && isdigit((unsigned char)*digit) && weight > 0 && thousandths < 1000;
                  digit++, weight /= 10)
                 thousandths += (*digit - '0') * weight;
             return thousandths;

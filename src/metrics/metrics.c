@@ -132,15 +132,13 @@ static int write_metrics(struct rth_call *call, struct rth_sink *sink)
     size_t columns_bytes = scrape.column_capacity * sizeof(struct column);
     scrape.columns = rth__arena_alloc_nomalloc(columns_bytes);
     if (scrape.columns == NULL)
-        return rth__call_fail(call, 503, "out of memory for %zu processes",
-                              scrape.column_capacity);
+        return rth__call_fail(call, 503, "out of memory for %zu processes", scrape.column_capacity);
     scrape.columns[scrape.column_count++].pid = rth__identity()->pid;
     add_members(&scrape);
     call->content_type = rth__exposition_content_type(scrape.format);
     for (size_t i = 0; i < rth__capability_count() && !rth__sink_cancelled(sink); i++) {
         const struct rth_capability *row = rth__capability_at(i);
-        if (row->collect != NULL &&
-            rth__capability_runtime_at(i)->state == RTH_CAPABILITY_RUNNING)
+        if (row->collect != NULL && rth__capability_runtime_at(i)->state == RTH_CAPABILITY_RUNNING)
             write_row(&scrape, row);
     }
     rth__exposition_end(sink, scrape.format);

@@ -175,7 +175,8 @@ void rth__clock_http_date_sigsafe(int64_t unix_seconds, char ret_date[RTH_HTTP_D
 void rth__clock_rfc3339_sigsafe(int64_t unix_ns, char ret_text[RTH_RFC3339_BYTES])
 {
     int64_t seconds = floor_divide(unix_ns, RTH_NS_PER_S);
-    int milliseconds = (int)((unix_ns - seconds * RTH_NS_PER_S) / RTH_NS_PER_MS);
+    int64_t rest_ns = unix_ns % RTH_NS_PER_S;
+    int milliseconds = (int)((rest_ns < 0 ? rest_ns + RTH_NS_PER_S : rest_ns) / RTH_NS_PER_MS);
     struct rth_civil_time time;
     civil_four_digits(seconds, &time);
     char *at = put_digits(ret_text, time.year, 4);

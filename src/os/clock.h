@@ -31,10 +31,10 @@ void rth__clock_sleep_until(int64_t deadline_ns);
 struct rth_tsc {
     bool usable;
     uint32_t shift;
-    uint64_t multiplier;   /* ns = base_ns + ((tsc - base_tsc) * multiplier >> shift) */
+    uint64_t multiplier; /* ns = base_ns + ((tsc - base_tsc) * multiplier >> shift) */
     uint64_t base_tsc;
     int64_t base_ns;
-    const char *reason;    /* why it is not usable; NULL when it is */
+    const char *reason; /* why it is not usable; NULL when it is */
 };
 /* One look at both clocks, taken as close together as the CPU allows. */
 struct rth_tsc_reading {

@@ -37,7 +37,7 @@ struct rth_proc_status {
     char name[RTH_COMM_BYTES];
     uint32_t uid[4], gid[4]; /* real, effective, saved, file system */
     int tgid, ppid, tracer_pid;
-    int ns_pid;   /* the innermost of NSpid (pid where it is missing) */
+    int ns_pid; /* the innermost of NSpid (pid where it is missing) */
     int threads;
     uint64_t vm_rss_kib, vm_size_kib;
     uint64_t cap_effective, cap_permitted;

@@ -15,7 +15,7 @@
 #include <errno.h>
 
 /* Calls through libc's syscall(3), keeping errno; the result is the kernel's. */
-#define RTH__RAW(...)                                                                             \
+#define RTH__RAW(...)                                                                              \
     ({                                                                                             \
         int rth_saved_errno_ = errno;                                                              \
         long rth_result_ = syscall(__VA_ARGS__);                                                   \

@@ -122,8 +122,8 @@ void rth__rundir_socket_name(int pid, char *ret_name, size_t name_size)
 static int short_address(int dir_fd, const char *name, struct sockaddr_un *ret_address)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int length = snprintf(address.sun_path, sizeof(address.sun_path),
-                          "/proc/thread-self/fd/%d/%s", dir_fd, name);
+    int length = snprintf(address.sun_path, sizeof(address.sun_path), "/proc/thread-self/fd/%d/%s",
+                          dir_fd, name);
     if (length < 0 || (size_t)length >= sizeof(address.sun_path))
         return -ENAMETOOLONG;
     *ret_address = address;

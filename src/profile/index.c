@@ -63,8 +63,7 @@ static int write_index(struct rth_call *call, struct rth_sink *sink)
     for (size_t i = 0; i < count; i++) {
         const char *name = profile_name(profiles[i]);
         uint64_t rows = profiles[i]->count != NULL ? profiles[i]->count() : 0;
-        (void)rth__sink_printf(sink,
-                               "<tr><td>%llu</td><td><a href='%s?debug=1'>%s</a></td></tr>\n",
+        (void)rth__sink_printf(sink, "<tr><td>%llu</td><td><a href='%s?debug=1'>%s</a></td></tr>\n",
                                (unsigned long long)rows, name, name);
     }
     (void)rth__sink_puts(sink, "</table>\n<br>\n<p>\nProfile Descriptions:\n<ul>\n");

@@ -20,7 +20,7 @@
 #include "core/service_thread.h"
 #include "formats/json.h"
 #include "os/clock.h"
-#include "runtime/host_signals.h"
+#include "thread/host_signals.h"
 
 static struct rth_runtime_facts facts;
 
@@ -143,9 +143,8 @@ static int write_status_line(struct rth_sink *sink)
                            identity->service, identity->pid, rth_version(),
                            facts.interposed ? "yes" : "no");
     for (size_t i = 0; i < rth__capability_count(); i++)
-        (void)rth__sink_printf(
-            sink, " %s=%s", rth__capability_at(i)->name,
-            rth__capability_state_name(rth__capability_runtime_at(i)->state));
+        (void)rth__sink_printf(sink, " %s=%s", rth__capability_at(i)->name,
+                               rth__capability_state_name(rth__capability_runtime_at(i)->state));
     return rth__sink_puts(sink, "\n");
 }
 

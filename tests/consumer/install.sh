@@ -32,12 +32,12 @@ expect_version() {
     fi
 }
 
-cmake -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$work/moved" -DCMAKE_C_COMPILER="$cc" \
-    -DCMAKE_CXX_COMPILER="$cxx" >"$work/cmake.log" 2>&1 &&
-    cmake --build "$work/cmake" >>"$work/cmake.log" 2>&1 || {
+if ! { cmake -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$work/moved" \
+    -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" &&
+    cmake --build "$work/cmake"; } >"$work/cmake.log" 2>&1; then
     cat "$work/cmake.log"
     exit 1
-}
+fi
 for program in c_rthooks cpp_rthooks c_static cpp_static c_interpose; do
     expect_version "$work/cmake/consumer_$program"
 done

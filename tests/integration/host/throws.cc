@@ -10,7 +10,10 @@
 static std::atomic<long> destroyed{0};
 
 struct Counted {
-    ~Counted() { destroyed++; }
+    ~Counted()
+    {
+        destroyed++;
+    }
 };
 
 static int descend(int depth, int number)

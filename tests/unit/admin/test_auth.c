@@ -32,8 +32,8 @@ static bool host_passes(const char *host, const char *bound_text)
 static void loopback_hosts_pass_with_any_port(void **state)
 {
     (void)state;
-    static const char *const good[] = {"localhost", "LOCALHOST:1", "127.0.0.1:6060", "127.9.9.9",
-                                       "[::1]", "[::1]:80"};
+    static const char *const good[] = {"localhost", "LOCALHOST:1", "127.0.0.1:6060",
+                                       "127.9.9.9", "[::1]",       "[::1]:80"};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         if (!host_passes(good[i], "127.0.0.1:6060"))
             fail_msg("%s was refused", good[i]);
@@ -43,10 +43,20 @@ static void loopback_hosts_pass_with_any_port(void **state)
 static void foreign_and_malformed_hosts_are_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {
-        NULL,        "",          "evil.example",           "localhost.evil.example", "10.0.0.1",
-        "localhost:x", "[::1",    "127.0.0.1.evil.example", "evil@localhost",         "[::2]",
-        ":80",       "[::1]x",    "::1",                    "localhost:1:1"};
+    static const char *const bad[] = {NULL,
+                                      "",
+                                      "evil.example",
+                                      "localhost.evil.example",
+                                      "10.0.0.1",
+                                      "localhost:x",
+                                      "[::1",
+                                      "127.0.0.1.evil.example",
+                                      "evil@localhost",
+                                      "[::2]",
+                                      ":80",
+                                      "[::1]x",
+                                      "::1",
+                                      "localhost:1:1"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         if (host_passes(bad[i], "127.0.0.1:6060"))
             fail_msg("%s passed", bad[i] != NULL ? bad[i] : "(absent)");
@@ -69,9 +79,15 @@ static void only_the_own_origin_passes(void **state)
     assert_true(rth__origin_allowed(text(NULL), host));
     assert_true(rth__origin_allowed(text("http://localhost:6060"), host));
     assert_true(rth__origin_allowed(text("HTTPS://LOCALHOST:6060"), host));
-    static const char *const bad[] = {"",        "null",     "http://evil.example",
-                                      "file://", "http://",  "http://localhost:6060.evil.example",
-                                      "garbage", "ftp://localhost:6060", "http://localhost:3000"};
+    static const char *const bad[] = {"",
+                                      "null",
+                                      "http://evil.example",
+                                      "file://",
+                                      "http://",
+                                      "http://localhost:6060.evil.example",
+                                      "garbage",
+                                      "ftp://localhost:6060",
+                                      "http://localhost:3000"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         if (rth__origin_allowed(text(bad[i]), host))
             fail_msg("%s passed", bad[i]);
@@ -316,8 +332,7 @@ RTH_TEST_MAIN(cmocka_unit_test(loopback_hosts_pass_with_any_port),
               cmocka_unit_test(allow_lists_match_whole_paths_and_starred_prefixes),
               cmocka_unit_test(the_token_is_trimmed_and_compared_whole),
               cmocka_unit_test(bad_token_files_say_why_and_match_nothing),
-              cmocka_unit_test(
-                  a_rotated_token_is_seen_after_a_second_and_the_last_good_one_stays),
+              cmocka_unit_test(a_rotated_token_is_seen_after_a_second_and_the_last_good_one_stays),
               cmocka_unit_test(a_fifo_in_the_token_files_place_is_refused_at_once),
               cmocka_unit_test(requests_over_tcp_pass_every_check),
               cmocka_unit_test(an_address_that_is_not_loopback_never_answers_without_a_token),

@@ -211,9 +211,9 @@ static void host_is_required_exactly_once(void **state)
 static void expectation_is_100_continue_or_refused(void **state)
 {
     (void)state;
-    assert_int_equal(parse("POST / HTTP/1.1\r\n" HOST
-                           "Content-Length: 3\r\nExpect: 100-Continue\r\n\r\n"),
-                     RTH_HTTP_MORE);
+    assert_int_equal(
+        parse("POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nExpect: 100-Continue\r\n\r\n"),
+        RTH_HTTP_MORE);
     assert_true(request.head_complete);
     assert_true(request.expects_continue);
     assert_bad("POST / HTTP/1.1\r\n" HOST "Expect: 200-ok\r\n\r\n", 417);
@@ -253,9 +253,8 @@ static void sizes_are_limited(void **state)
     assert_int_equal(parse("POST / HTTP/1.1\r\n" HOST "Content-Length: 65536\r\n\r\n"),
                      RTH_HTTP_MORE);
     assert_bad("POST / HTTP/1.1\r\n" HOST "Content-Length: 65537\r\n\r\n", 413);
-    assert_bad("POST / HTTP/1.1\r\n" HOST
-               "Content-Length: 99999999999999999999999999999999\r\n\r\n",
-               413);
+    assert_bad(
+        "POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999999999999999\r\n\r\n", 413);
 }
 
 RTH_TEST_MAIN(cmocka_unit_test(plain_get_is_read),

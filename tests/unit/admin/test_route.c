@@ -167,9 +167,14 @@ static void the_public_listener_knows_exact_public_paths_and_get(void **state)
     assert_int_equal(route.status, 405);
     find(RTH_HTTP_GET, "/metrics", true, false);
     assert_int_equal(route.status, 503);
-    static const char *const hidden[] = {"/debug/runtime/status", "/debug/pprof", "/debug/pprof/",
-                                         "/debug/pprof/heap",     "/readyz/db",   "/debug/flight",
-                                         "/debug/purge",          "/"};
+    static const char *const hidden[] = {"/debug/runtime/status",
+                                         "/debug/pprof",
+                                         "/debug/pprof/",
+                                         "/debug/pprof/heap",
+                                         "/readyz/db",
+                                         "/debug/flight",
+                                         "/debug/purge",
+                                         "/"};
     for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
         find(RTH_HTTP_GET, hidden[i], true, false);
         assert_int_equal(route.status, 404);

@@ -2,7 +2,6 @@
 #include "helper/unit.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <math.h>
 #include <string.h>
 
@@ -123,16 +122,6 @@ static void what_is_not_finite_is_null(void **state)
     assert_string_equal(text, "[null,null,null,1e+300]");
 }
 
-static void the_point_is_a_point_in_every_locale(void **state)
-{
-    (void)state;
-    if (setlocale(LC_ALL, "de_DE.UTF-8") == NULL && setlocale(LC_ALL, "de_DE.utf8") == NULL)
-        RTH_SKIP("no locale with a decimal comma is installed");
-    start();
-    rth__json_double(&json, 1.5);
-    assert_string_equal(text, "1.5");
-}
-
 static void nesting_is_bounded(void **state)
 {
     (void)state;
@@ -183,6 +172,5 @@ RTH_TEST_MAIN(cmocka_unit_test(commas_and_colons_are_where_they_belong),
               cmocka_unit_test(utf8_passes_unchanged),
               cmocka_unit_test(each_byte_that_is_no_utf8_is_replaced),
               cmocka_unit_test(keys_are_escaped_too), cmocka_unit_test(what_is_not_finite_is_null),
-              cmocka_unit_test(the_point_is_a_point_in_every_locale),
               cmocka_unit_test(nesting_is_bounded), cmocka_unit_test(misuse_is_an_error),
               cmocka_unit_test(a_full_sink_is_told_once_at_the_end))

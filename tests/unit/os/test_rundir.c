@@ -28,8 +28,8 @@ static void set_up(void)
 static void tear_down(void)
 {
     assert_int_equal(close(root_fd), 0);
-    static const char *const names[] = {"run/r/7.sock", "run/r/8.sock", "run/r/9.sock",
-                                        "run/r/.9.tmp", "run/r/note",   "run/r/12x.sock",
+    static const char *const names[] = {"run/r/7.sock",   "run/r/8.sock", "run/r/9.sock",
+                                        "run/r/.9.tmp",   "run/r/note",   "run/r/12x.sock",
                                         "run/r/file.sock"};
     char path[128];
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -256,6 +256,5 @@ RTH_TEST_MAIN(cmocka_unit_test(candidates_come_in_order_and_xdg_may_be_missing),
               cmocka_unit_test(links_on_the_way_stay_below_the_root),
               cmocka_unit_test(a_bound_socket_is_private_and_answers_and_goes_when_removed),
               cmocka_unit_test(binding_replaces_whatever_had_the_name),
-              cmocka_unit_test(
-                  a_sweep_keeps_live_sockets_and_foreign_files_and_removes_dead_ones),
+              cmocka_unit_test(a_sweep_keeps_live_sockets_and_foreign_files_and_removes_dead_ones),
               cmocka_unit_test(a_sweep_keeps_a_live_socket_whose_queue_is_full))

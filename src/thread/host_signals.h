@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef RTH_RUNTIME_HOST_SIGNALS_H
-#define RTH_RUNTIME_HOST_SIGNALS_H
+#ifndef RTH_THREAD_HOST_SIGNALS_H
+#define RTH_THREAD_HOST_SIGNALS_H
 
 /*
  * Which signals the host handles or ignores, as its own calls told the interposer. For the status:
@@ -14,4 +14,4 @@ void rth__host_signals_note_sigsafe(int signal_number, int kind);
 /* Adds "signals_handled" and "signals_ignored", arrays of numbers. */
 void rth__host_signals_write(struct rth_json *json);
 
-#endif /* RTH_RUNTIME_HOST_SIGNALS_H */
+#endif /* RTH_THREAD_HOST_SIGNALS_H */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "runtime/host_signals.h"
+#include "thread/host_signals.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
