@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/* Refused text must leave the result untouched; accepted text gives a sound one. */
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "os/procfs.h"
 
@@ -8,8 +12,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 {
-    struct rth_proc_status parsed;
-
-    (void)rth__proc_status_parse((const char *)data, size_bytes, &parsed);
+    static struct rth_proc_status parsed, before;
+    memset(&parsed, 0xa5, sizeof(parsed));
+    memcpy(&before, &parsed, sizeof(parsed));
+    int result = rth__proc_status_parse((const char *)data, size_bytes, &parsed);
+    if (result < 0) {
+        if (result != -EBADMSG || memcmp(&before, &parsed, sizeof(parsed)) != 0)
+            abort();
+        return 0;
+    }
+    if (memchr(parsed.name, '\0', sizeof(parsed.name)) == NULL || parsed.tgid < 0 ||
+        parsed.ns_pid < 0 || parsed.threads < 0)
+        abort();
     return 0;
 }

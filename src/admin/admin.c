@@ -35,9 +35,11 @@
 #include "os/fd.h"
 #include "os/futex.h"
 #include "os/rundir.h"
+#include "rthooks/error.h"
 #include "rthooks/log.h"
 
-#define JOIN_LIMIT_NS (5 * RTH_NS_PER_S)
+/* rth-admin itself waits up to 5 s for the call that rth-work is at. */
+#define JOIN_LIMIT_NS (7 * RTH_NS_PER_S)
 
 static struct rth_lock addresses_lock = RTH_LOCK_INIT(RTH_RANK_ADMIN);
 static struct rth_admin_addresses addresses; /* protected by addresses_lock */
@@ -50,11 +52,8 @@ static bool works_inline;
 static struct rth_service_thread thread;
 static struct rth_admin_server server; /* rth-admin's while it runs */
 static _Atomic uint32_t stopping;      /* futex word */
-/* Ids under which the sockets were open before a pause; 0 in opened: none. */
-static struct {
-    bool opened;
-    uint32_t euid, egid;
-} before_pause;
+/* Ids under which the sockets were open before a pause; since_ns 0: they were not. */
+static struct rth_admin_ids before_pause;
 
 void rth__admin_addresses(struct rth_admin_addresses *ret_addresses)
 {
@@ -82,54 +81,85 @@ void rth__admin_publish(enum rth_admin_via via, const char *address, const char 
     }
 }
 
+/* The thread found out too late for start to say it. */
+static void mark_failed(const char *what, int error)
+{
+    rth_log(RTH_LOG_ERROR, "admin.failed", "step=\"%s\" error=\"%s\"", what, rth_strerror(error));
+    for (size_t i = 0; i < rth__capability_count(); i++) {
+        if (rth__capability_at(i) != &rth__admin_capability)
+            continue;
+        struct rth_capability_runtime *runtime = rth__capability_runtime_at(i);
+        (void)snprintf(runtime->reason, sizeof(runtime->reason), "%s: %s", what,
+                       rth_strerror(error));
+        runtime->state = RTH_CAPABILITY_FAILED;
+    }
+}
+
+/* Everything between the wait and the loop. Returns what failed, NULL when nothing did. */
+static const char *set_up(int *ret_error)
+{
+    *ret_error = rth__service_thread_private_fds();
+    if (*ret_error != 0)
+        return "descriptor table of our own";
+    *ret_error = works_inline ? 0 : rth__work_start(); /* after it: rth-work shares the table */
+    if (*ret_error != 0)
+        return "thread rth-work";
+    *ret_error = rth__admin_server_init(&server);
+    return *ret_error != 0 ? "event loop" : NULL;
+}
+
 static void admin_main(void *userdata)
 {
     (void)userdata;
-    int64_t open_ns = rth__clock_monotonic_ns_sigsafe() + rth__admin_limits.start_delay_ns;
+    /* Without a pause before: the host starts up, and may be about to change its ids. */
+    struct rth_admin_ids ids = before_pause;
+    if (ids.since_ns == 0)
+        rth__listeners_ids_now(&ids);
+    int64_t open_ns = before_pause.since_ns == 0 ? ids.since_ns + rth__admin_limits.start_delay_ns
+                                                 : ids.since_ns;
     while (!stopping && rth__futex_wait_sigsafe(&stopping, 0, open_ns) != -ETIMEDOUT)
         ;
     if (stopping)
         return;
-    int error = rth__service_thread_private_fds();
-    if (error == 0 && !works_inline)
-        error = rth__work_start();
-    memset(&server, 0, sizeof(server));
+    rth__admin_server_prepare(&server);
     server.config = &config;
     server.stop = &stopping;
     server.works_inline = works_inline;
     server.pid = rth__identity()->pid;
-    if (error == 0)
-        error = rth__admin_server_init(&server);
-    if (error != 0) {
-        rth_log(RTH_LOG_ERROR, "admin.failed", "errno=%d", -error);
-        return;
+    int error;
+    const char *failed = set_up(&error);
+    if (failed != NULL) {
+        mark_failed(failed, error);
+    } else {
+        rth__listeners_known_ids(&server, &ids);
+        rth__admin_loop(&server);
+        before_pause.since_ns = server.sockets_open ? server.ids_since_ns : 0;
+        before_pause.euid = server.euid;
+        before_pause.egid = server.egid;
     }
-    if (before_pause.opened)
-        rth__listeners_resume_ids(&server, before_pause.euid, before_pause.egid);
-    rth__admin_loop(&server);
-    before_pause.opened = server.sockets_open;
-    before_pause.euid = server.euid;
-    before_pause.egid = server.egid;
     rth__admin_server_end(&server);
 }
 
 /* The loop sleeps in epoll on descriptors that no host thread has: knock at one of its doors. */
+static void knock_at(int family, const void *address, socklen_t size_bytes)
+{
+    RTH__AUTO_CLOSE int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0)
+        (void)connect(fd, address, size_bytes);
+}
+
 static void knock(void)
 {
     struct rth_admin_addresses at;
     rth__admin_addresses(&at);
     struct sockaddr_un path = {.sun_family = AF_UNIX};
     struct rth_address tcp;
+    const char *tcp_text = at.tcp[0] != '\0' ? at.tcp : at.public_tcp;
     if (at.unix_path[0] != '\0' && strlen(at.unix_path) < sizeof(path.sun_path)) {
-        RTH__AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         memcpy(path.sun_path, at.unix_path, strlen(at.unix_path) + 1);
-        if (fd >= 0)
-            (void)connect(fd, (const struct sockaddr *)&path, sizeof(path));
-    } else if (at.tcp[0] != '\0' && rth__address_parse(at.tcp, &tcp) == 0) {
-        RTH__AUTO_CLOSE int fd =
-            socket(tcp.socket.generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd >= 0)
-            (void)connect(fd, &tcp.socket.generic, tcp.socket_bytes);
+        knock_at(AF_UNIX, &path, sizeof(path));
+    } else if (tcp_text[0] != '\0' && rth__address_parse(tcp_text, &tcp) == 0) {
+        knock_at(tcp.socket.generic.sa_family, &tcp.socket.generic, tcp.socket_bytes);
     } /* else the sockets are not open yet, and the loop looks every 100 ms */
 }
 
@@ -180,12 +210,13 @@ static int read_config(char *ret_reason, size_t reason_size)
 static int start(char *ret_reason, size_t reason_size)
 {
     const char *xdg = rth__env_get((const char *const *)environ, "XDG_RUNTIME_DIR");
-    (void)snprintf(xdg_runtime_dir, sizeof(xdg_runtime_dir), "%s", xdg != NULL ? xdg : "");
+    bool fits = xdg != NULL && strlen(xdg) < sizeof(xdg_runtime_dir);
+    (void)snprintf(xdg_runtime_dir, sizeof(xdg_runtime_dir), "%s", fits ? xdg : "");
     int error = read_config(ret_reason, reason_size);
     if (error != 0)
         return error;
     works_inline = !rth__family_is_first();
-    before_pause.opened = false;
+    before_pause.since_ns = 0;
     rth__admin_publish(RTH_VIA_TCP, "", config.tcp.off ? "off" : "not open yet", 0);
     rth__admin_publish(RTH_VIA_UNIX, "", config.tcp.off ? "off" : "not open yet", 0);
     rth__admin_publish(RTH_VIA_PUBLIC, "", config.public_tcp.off ? "off" : "not open yet", 0);
@@ -194,8 +225,11 @@ static int start(char *ret_reason, size_t reason_size)
 
 static void stop(void)
 {
-    if (end_thread() != 0)
-        rth_log(RTH_LOG_ERROR, "admin.stuck", "thread=rth-admin waited_s=5");
+    if (end_thread() != 0) {
+        rth_log(RTH_LOG_ERROR, "admin.stuck", "thread=rth-admin waited_s=7");
+        return;
+    }
+    explicit_bzero(config.token.token, sizeof(config.token.token));
 }
 
 void rth__admin_quiesce(void)
@@ -206,8 +240,14 @@ void rth__admin_quiesce(void)
 
 void rth__admin_resume(void)
 {
-    if (rth__capability_is_running("admin") && !thread.started)
-        (void)run_thread();
+    if (!rth__capability_is_running("admin"))
+        return;
+    /* A call that outlasted quiesce may have ended by now. */
+    int error = rth__service_thread_join(&thread, rth__clock_monotonic_ns_sigsafe());
+    if (error == 0)
+        error = run_thread();
+    if (error != 0)
+        mark_failed("thread rth-admin", error);
 }
 
 void rth__admin_ids_changed(void)
@@ -301,12 +341,10 @@ static void status(struct rth_json *json)
     rth__json_object_end(json);
 }
 
-#define ADMIN_OPTION_COUNT 5
-
 const struct rth_capability rth__admin_capability = {
     .name = "admin",
     .options = rth__admin_options,
-    .option_count = ADMIN_OPTION_COUNT,
+    .option_count = RTH_ADMIN_OPTION_COUNT,
     .start = start,
     .stop = stop,
     .child_reset = child_reset,

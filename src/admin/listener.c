@@ -14,6 +14,7 @@
 #include "admin/server.h"
 #include "core/family.h"
 #include "core/service_thread.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/rawsys.h"
 #include "os/rundir.h"
@@ -173,13 +174,12 @@ static void open_first_only(struct rth_admin_server *server)
 
 static void look_at_ids(struct rth_admin_server *server)
 {
-    uint32_t euid = (uint32_t)RTH__RAW(SYS_geteuid), egid = (uint32_t)RTH__RAW(SYS_getegid);
-    if (euid == server->euid && egid == server->egid)
+    struct rth_admin_ids ids;
+    rth__listeners_ids_now(&ids);
+    if (ids.euid == server->euid && ids.egid == server->egid)
         return;
-    bool moves = euid != server->euid;
-    server->euid = euid;
-    server->egid = egid;
-    server->ids_since_ns = server->now_ns;
+    bool moves = ids.euid != server->euid;
+    rth__listeners_known_ids(server, &ids);
     if (moves && server->sockets_open) {
         close_unix(server);
         server->sockets_open = false;
@@ -192,7 +192,8 @@ void rth__listeners_tick(struct rth_admin_server *server)
     if (!server->sockets_open &&
         server->now_ns - server->ids_since_ns >= rth__admin_limits.ids_stable_ns) {
         rth__family_set_euid(server->euid);
-        open_unix(server);
+        if (!server->config->tcp.off) /* off means the Unix socket too */
+            open_unix(server);
         if (rth__family_is_first()) {
             if (server->rundir_fd >= 0)
                 (void)rth__rundir_sweep(server->rundir_fd);
@@ -204,19 +205,27 @@ void rth__listeners_tick(struct rth_admin_server *server)
         open_first_only(server);
 }
 
-void rth__listeners_resume_ids(struct rth_admin_server *server, uint32_t euid, uint32_t egid)
+void rth__listeners_known_ids(struct rth_admin_server *server, const struct rth_admin_ids *ids)
 {
-    if ((uint32_t)RTH__RAW(SYS_geteuid) != euid || (uint32_t)RTH__RAW(SYS_getegid) != egid)
-        return;
-    server->euid = euid;
-    server->egid = egid;
-    server->ids_since_ns = server->now_ns - rth__admin_limits.ids_stable_ns;
+    server->euid = ids->euid;
+    server->egid = ids->egid;
+    server->ids_since_ns = ids->since_ns;
+}
+
+void rth__listeners_ids_now(struct rth_admin_ids *ret_ids)
+{
+    ret_ids->euid = (uint32_t)RTH__RAW(SYS_geteuid);
+    ret_ids->egid = (uint32_t)RTH__RAW(SYS_getegid);
+    ret_ids->since_ns = rth__clock_monotonic_ns_sigsafe();
 }
 
 void rth__listeners_close(struct rth_admin_server *server)
 {
-    close_unix(server);
+    if (server->listeners[RTH_VIA_UNIX] >= 0)
+        close_unix(server);
     for (int via = 0; via < RTH_VIA_COUNT; via++) {
+        if (server->listeners[via] < 0)
+            continue;
         server->listeners[via] = rth__close(server->listeners[via]);
         rth__admin_publish((enum rth_admin_via)via, "", "closed", 0);
     }

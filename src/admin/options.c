@@ -22,7 +22,7 @@ static int check_token_file(const char *text)
     return text[0] == '\0' || text[0] == '/' ? 0 : -EINVAL;
 }
 
-const struct rth_option rth__admin_options[] = {
+const struct rth_option rth__admin_options[RTH_ADMIN_OPTION_COUNT] = {
     {
         .variable = "RTHOOKS_ADMIN",
         .grammar = RTH_ADDRESS_GRAMMAR,
@@ -73,7 +73,6 @@ const struct rth_option rth__admin_options[] = {
         .value = &public_value,
     },
 };
-const size_t rth__admin_option_count = sizeof(rth__admin_options) / sizeof(rth__admin_options[0]);
 
 static int check_row(const struct rth_option *row, char *ret_reason, size_t reason_size)
 {
@@ -86,7 +85,7 @@ static int check_row(const struct rth_option *row, char *ret_reason, size_t reas
 
 int rth__admin_options_check(char *ret_reason, size_t reason_size)
 {
-    for (size_t i = 0; i < rth__admin_option_count; i++) {
+    for (size_t i = 0; i < RTH_ADMIN_OPTION_COUNT; i++) {
         const struct rth_option *row = &rth__admin_options[i];
         int error = row->value == &public_value ? 0 : check_row(row, ret_reason, reason_size);
         if (error != 0)
@@ -97,7 +96,7 @@ int rth__admin_options_check(char *ret_reason, size_t reason_size)
 
 int rth__admin_public_check(char *ret_reason, size_t reason_size)
 {
-    return check_row(&rth__admin_options[rth__admin_option_count - 1], ret_reason, reason_size);
+    return check_row(&rth__admin_options[RTH_ADMIN_OPTION_COUNT - 1], ret_reason, reason_size);
 }
 
 /* A value passed its check, or is the default, or was never read: then nothing may open. */

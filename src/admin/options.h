@@ -10,8 +10,8 @@
 #include "admin/address.h"
 #include "core/option.h"
 
-extern const struct rth_option rth__admin_options[];
-extern const size_t rth__admin_option_count;
+#define RTH_ADMIN_OPTION_COUNT 5
+extern const struct rth_option rth__admin_options[RTH_ADMIN_OPTION_COUNT];
 
 /*
  * 0, or -EINVAL with ret_reason when a setting of the admin endpoint was malformed. Its value is

@@ -196,8 +196,9 @@ static unsigned conn_limit(void)
     return wanted < RTH_ADMIN_SLOTS ? wanted : RTH_ADMIN_SLOTS;
 }
 
-int rth__admin_server_init(struct rth_admin_server *server)
+void rth__admin_server_prepare(struct rth_admin_server *server)
 {
+    memset(server, 0, sizeof(*server));
     server->epoll_fd = server->work_fd = server->first_fd = server->rundir_fd = -1;
     for (int via = 0; via < RTH_VIA_COUNT; via++) {
         server->listeners[via] = -1;
@@ -205,6 +206,10 @@ int rth__admin_server_init(struct rth_admin_server *server)
     }
     server->next_deadline_ns = RTH_NEVER_NS;
     server->now_ns = rth__clock_monotonic_ns_sigsafe();
+}
+
+int rth__admin_server_init(struct rth_admin_server *server)
+{
     server->conn_limit = conn_limit();
     /* Fresh pages: what no connection uses is never touched. */
     server->conns = rth__arena_alloc_nomalloc(RTH_ADMIN_SLOTS * sizeof(struct rth_conn));

@@ -214,6 +214,8 @@ struct rth_admin_server {
 
 /* server.c */
 void rth__admin_loop(struct rth_admin_server *server);
+/* Makes end possible whatever init did. */
+void rth__admin_server_prepare(struct rth_admin_server *server);
 int rth__admin_server_init(struct rth_admin_server *server);
 void rth__admin_server_end(struct rth_admin_server *server);
 int rth__admin_watch(struct rth_admin_server *server, int fd, uint32_t events, uint64_t data);
@@ -273,8 +275,13 @@ void rth__serve(struct rth_exchange *exchange);
 /* listener.c */
 void rth__listeners_tick(struct rth_admin_server *server);
 void rth__listeners_close(struct rth_admin_server *server);
-/* Same ids as before a pause: no need to wait for them to settle. */
-void rth__listeners_resume_ids(struct rth_admin_server *server, uint32_t euid, uint32_t egid);
+struct rth_admin_ids {
+    uint32_t euid, egid;
+    int64_t since_ns;
+};
+void rth__listeners_ids_now(struct rth_admin_ids *ret_ids);
+/* Seen before the loop began: the wait for them to settle counts from then. */
+void rth__listeners_known_ids(struct rth_admin_server *server, const struct rth_admin_ids *ids);
 
 /* watch.c */
 void rth__watch_tick(struct rth_admin_server *server);

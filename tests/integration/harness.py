@@ -403,6 +403,7 @@ class Program:
                 stdin=stdin if stdin is not None else subprocess.DEVNULL, start_new_session=True,
                 preexec_fn=preexec)
         self.pid = self.process.pid
+        case.programs.append(self)
 
     @property
     def unix(self):
@@ -459,6 +460,7 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self._number = 0
+        self.programs = []
         self.tmp = tempfile.mkdtemp(prefix="rt-")
         os.chmod(self.tmp, 0o755)
         self.addCleanup(self._clean_up)
@@ -492,6 +494,10 @@ class Case(unittest.TestCase):
             if not left:
                 break
             time.sleep(0.02)
+        for program in self.programs:
+            program.process.poll()
+            if program.process.stdin:
+                program.process.stdin.close()
         shutil.rmtree(self.tmp, ignore_errors=True)
 
     def next_number(self):

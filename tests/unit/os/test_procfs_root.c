@@ -41,9 +41,11 @@ static void stat_of_a_process_and_of_a_thread(void **state)
     assert_int_equal(stat.processor, 3);
     assert_int_equal(rth__proc_stat_read(root_fd(), 0, 0, &stat), 0);
     assert_string_equal(stat.comm, "self");
-    /* Its processor is -1, which the kernel never writes. */
-    assert_int_equal(rth__proc_stat_read(root_fd(), 100, 101, &stat), -EBADMSG);
-    assert_string_equal(stat.comm, "self");
+    /* A thread's exit signal is -1. */
+    assert_int_equal(rth__proc_stat_read(root_fd(), 100, 101, &stat), 0);
+    assert_string_equal(stat.comm, "rth (worker");
+    assert_int_equal(stat.pid, 101);
+    assert_int_equal(stat.processor, 0);
 }
 
 static void status_with_lines_longer_than_any_buffer(void **state)
