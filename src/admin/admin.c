@@ -341,8 +341,22 @@ static void status(struct rth_json *json)
     rth__json_object_end(json);
 }
 
+/* The endpoint must not be open to a network without a token. */
+static const char *conflict(const char *(*get)(const char *variable, const void *userdata),
+                            const void *userdata)
+{
+    const char *text = get("RTHOOKS_ADMIN", userdata);
+    const char *token = get("RTHOOKS_ADMIN_TOKEN_FILE", userdata);
+    struct rth_address address;
+    if (text == NULL || rth__address_parse(text, &address) != 0 || address.off ||
+        rth__address_is_loopback(&address) || (token != NULL && token[0] != '\0'))
+        return NULL;
+    return "RTHOOKS_ADMIN: an address beyond loopback needs RTHOOKS_ADMIN_TOKEN_FILE";
+}
+
 const struct rth_capability rth__admin_capability = {
     .name = "admin",
+    .conflict = conflict,
     .options = rth__admin_options,
     .option_count = RTH_ADMIN_OPTION_COUNT,
     .start = start,

@@ -85,7 +85,7 @@ static void open_tcp(struct rth_admin_server *server, enum rth_admin_via via,
     }
     rth__address_format(&address, text, sizeof(text));
     (void)snprintf(reason, sizeof(reason), "%s: %s", text,
-                   error == -EADDRINUSE ? "the port is taken" : rth_strerror(error));
+                   error == -EADDRINUSE ? "the port is already in use" : rth_strerror(error));
     rth__admin_publish(via, "", reason, 0);
     if (!server->retry_tcp) /* a retry every second is not news every second */
         rth_log(RTH_LOG_WARN, error == -EADDRINUSE ? "admin.port_taken" : "admin.bind_failed",

@@ -55,6 +55,10 @@ struct rth_capability {
     const char *const *needs; /* NULL-terminated names of earlier rows; NULL when none */
     const struct rth_option *options;
     size_t option_count;
+    /* Optional: settings that are well-formed each but cannot be together. get: the text of a
+     * variable, NULL when it is not set. Returns what is wrong, static text, or NULL. */
+    const char *(*conflict)(const char *(*get)(const char *variable, const void *userdata),
+                            const void *userdata);
     /* All optional. start: 0, -ENOTSUP (ABSENT), -ECANCELED (OFF by option) or another negative
      * errno (FAILED); ret_reason says why. Runs on the thread that calls rth_start, before any
      * thread of ours in this process. */

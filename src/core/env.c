@@ -139,6 +139,26 @@ static bool is_internal(const char *entry)
            strncmp(entry, PREFIX "RUN_", sizeof(PREFIX "RUN_") - 1) == 0;
 }
 
+static const char *get_from(const char *variable, const void *userdata)
+{
+    return rth__env_get(userdata, variable);
+}
+
+/* Settings that contradict each other. */
+static int check_conflicts(const char *const *environment, char *ret_message, size_t message_size)
+{
+    for (size_t i = 0; environment != NULL && i < rth__capability_count(); i++) {
+        const struct rth_capability *row = rth__capability_at(i);
+        const char *conflict =
+            row->conflict != NULL ? row->conflict(get_from, environment) : NULL;
+        if (conflict == NULL)
+            continue;
+        (void)snprintf(ret_message, message_size, "%s", conflict);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 int rth_environment_check(const char *const *environment, char *ret_message, size_t message_size)
 {
     int unknown = 0;
@@ -163,7 +183,8 @@ int rth_environment_check(const char *const *environment, char *ret_message, siz
                        looking.found->grammar);
         return -EINVAL;
     }
-    return unknown;
+    int conflict = check_conflicts(environment, ret_message, message_size);
+    return conflict != 0 ? conflict : unknown;
 }
 
 struct visiting {

@@ -103,6 +103,11 @@ def wait_until(what, condition, timeout_s=20.0, every_s=0.05):
         time.sleep(every_s)
 
 
+def read_text(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read().strip()
+
+
 _given_ports = set()
 
 

@@ -117,7 +117,7 @@ class Environment(harness.Case):
         program.wait_for_output(b"\n")
         child = int(program.stdout())
         wait_until("our library in the child",
-                   lambda: "librthooks" in open("/proc/%d/maps" % child).read())
+                   lambda: "librthooks" in harness.read_text("/proc/%d/maps" % child))
 
     def test_children_are_not_hooked_without_follow(self):
         program = self.start(["/bin/sh", "-c", "sleep 100 & echo $!; wait"])
@@ -458,7 +458,7 @@ class Memcached(harness.Case):
         program = self.start(self.arguments + ["-d", "-P", pidfile],
                              rthooks=self.public_rthooks())
         self.assertEqual(program.wait(20), 0)
-        daemon = int(wait_until("the pid file", lambda: open(pidfile).read().strip()))
+        daemon = int(wait_until("the pid file", lambda: harness.read_text(pidfile)))
         self.work()
         unix = self.socket_of(daemon)
         for endpoint in (program.port, unix):
@@ -556,7 +556,7 @@ http {
         self.wait_for_workers(program)
         program.signal(signal.SIGUSR2)
         new = int(wait_until("the new master", lambda: os.path.exists(self.path("nginx.pid.oldbin"))
-                             and open(self.path("nginx.pid")).read().strip()))
+                             and harness.read_text(self.path("nginx.pid"))))
         self.assertNotEqual(new, program.pid)
         wait_until("its workers", lambda: len(harness.children(new)) == 2)
         self.assertTrue(self.hello())

@@ -281,6 +281,17 @@ static int replace(const char *path, char **arguments, const struct environment 
     return fail(EXIT_UNREACHABLE, "cannot start %s: %s", path, strerror(error));
 }
 
+/* RTHOOKS=off: what options of run would have told the runtime is told to nobody. */
+static void forget_options(struct run_options *options)
+{
+    char names[sizeof(options->set_names)];
+    memcpy(names, options->set_names, sizeof(names));
+    char *rest = names;
+    for (char *name; (name = strsep(&rest, ",")) != NULL;)
+        if (name[0] != '\0')
+            environment_remove(&options->environment, name);
+}
+
 static int run(struct run_options *options, char **arguments)
 {
     bool is_off;
@@ -298,6 +309,7 @@ static int run(struct run_options *options, char **arguments)
                                        : strerror(-error));
     }
     if (is_off) {
+        forget_options(options);
         if (!set_preload(&options->environment, NULL))
             return fail(EXIT_UNREACHABLE, "out of memory");
         return replace(path, arguments, &options->environment);
@@ -321,7 +333,7 @@ static int run(struct run_options *options, char **arguments)
 static int run_main(int argc, char **argv)
 {
     struct run_options options = {0};
-    int program;
+    int program = 0;
     if (!environment_copy(&options.environment, environ))
         return fail(EXIT_UNREACHABLE, "out of memory");
     int status = parse(argc, argv, &options, &program);
