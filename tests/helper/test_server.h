@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "admin/server.h"
@@ -32,6 +33,8 @@
 #include "helper/test_capability.h"
 
 #define CLIENT_LIMIT_MS 20000
+/* No file uses all of these. */
+#define RTH_TEST_MAYBE __attribute__((unused))
 #define HOST            "Host: localhost\r\n"
 #define CLOSE           "Connection: close\r\n"
 
@@ -40,7 +43,7 @@ static const struct rth_capability *const test_table[] = {&test_capability,
 static char test_folder[64]; /* what XDG_RUNTIME_DIR names */
 
 /* Short waits at start; deadlines that no case meets unless it shortens them itself. */
-static void test_limits(void)
+RTH_TEST_MAYBE static void test_limits(void)
 {
     rth__admin_limits.start_delay_ns = RTH_NS_PER_MS;
     rth__admin_limits.ids_stable_ns = RTH_NS_PER_MS;
@@ -51,7 +54,7 @@ static void test_limits(void)
     rth__admin_limits.idle_ns = 600 * RTH_NS_PER_S;
 }
 
-static void server_wait(void)
+RTH_TEST_MAYBE static void server_wait(void)
 {
     struct rth_admin_addresses at;
     for (int i = 0; i < CLIENT_LIMIT_MS; i++) {
@@ -66,7 +69,7 @@ static void server_wait(void)
 }
 
 /* environment: "KEY=VALUE" and NULL; RTHOOKS_ADMIN is 127.0.0.1:0 unless given. */
-static void server_start_with(const char *const *environment)
+RTH_TEST_MAYBE static void server_start_with(const char *const *environment)
 {
     const char *all[16] = {"RTHOOKS_ADMIN=127.0.0.1:0"};
     size_t count = 1;
@@ -92,13 +95,13 @@ static void server_start_with(const char *const *environment)
     rth__capabilities_start();
 }
 
-static void server_start(const char *const *environment)
+RTH_TEST_MAYBE static void server_start(const char *const *environment)
 {
     server_start_with(environment);
     server_wait();
 }
 
-static void folder_remove(void)
+RTH_TEST_MAYBE static void folder_remove(void)
 {
     char path[128];
     (void)snprintf(path, sizeof(path), "%s/rthooks", test_folder);
@@ -106,7 +109,7 @@ static void folder_remove(void)
     assert_int_equal(rmdir(test_folder), 0);
 }
 
-static void server_stop(void)
+RTH_TEST_MAYBE static void server_stop(void)
 {
     rth__capabilities_stop();
     assert_int_equal(rth__admin_counters.open_exchanges, 0);
@@ -115,7 +118,7 @@ static void server_stop(void)
 }
 
 /* What the runtime does when it adopts a forked child. */
-static void server_adopt(void)
+RTH_TEST_MAYBE static void server_adopt(void)
 {
     rth__arena_child_reset();
     rth__service_threads_child_reset();
@@ -132,7 +135,7 @@ static void server_adopt(void)
 
 /* ---- client -------------------------------------------------------------------------------- */
 
-static int connect_port(uint16_t port)
+RTH_TEST_MAYBE static int connect_port(uint16_t port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
@@ -146,7 +149,7 @@ static int connect_port(uint16_t port)
     return fd;
 }
 
-static int connect_tcp(void)
+RTH_TEST_MAYBE static int connect_tcp(void)
 {
     struct rth_admin_addresses at;
     rth__admin_addresses(&at);
@@ -155,7 +158,7 @@ static int connect_tcp(void)
     return fd;
 }
 
-static int connect_path(const char *path)
+RTH_TEST_MAYBE static int connect_path(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
@@ -168,7 +171,7 @@ static int connect_path(const char *path)
     return fd;
 }
 
-static int connect_unix(void)
+RTH_TEST_MAYBE static int connect_unix(void)
 {
     struct rth_admin_addresses at;
     rth__admin_addresses(&at);
@@ -177,7 +180,7 @@ static int connect_unix(void)
     return fd;
 }
 
-static void send_all(int fd, const char *text, size_t size_bytes)
+RTH_TEST_MAYBE static void send_all(int fd, const char *text, size_t size_bytes)
 {
     while (size_bytes > 0) {
         ssize_t sent = send(fd, text, size_bytes, MSG_NOSIGNAL);
@@ -188,13 +191,13 @@ static void send_all(int fd, const char *text, size_t size_bytes)
     }
 }
 
-static void send_text(int fd, const char *text)
+RTH_TEST_MAYBE static void send_text(int fd, const char *text)
 {
     send_all(fd, text, strlen(text));
 }
 
 /* Reads once, at most capacity. 0 at the end, -1 on a reset. */
-static ssize_t read_some_of(int fd, char *data, size_t capacity)
+RTH_TEST_MAYBE static ssize_t read_some_of(int fd, char *data, size_t capacity)
 {
     struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
     if (poll(&poll_fd, 1, CLIENT_LIMIT_MS) != 1)
@@ -211,7 +214,7 @@ struct reply {
     bool reset;
 };
 
-static void reply_parse(struct reply *reply)
+RTH_TEST_MAYBE static void reply_parse(struct reply *reply)
 {
     reply->status = reply->size_bytes > 12 ? atoi(reply->text + 9) : 0;
     const char *end = strstr(reply->text, "\r\n\r\n");
@@ -220,7 +223,7 @@ static void reply_parse(struct reply *reply)
 }
 
 /* Until the server closes. */
-static struct reply read_to_end(int fd)
+RTH_TEST_MAYBE static struct reply read_to_end(int fd)
 {
     size_t capacity = 1 << 16;
     struct reply reply = {.text = malloc(capacity)};
@@ -240,7 +243,7 @@ static struct reply read_to_end(int fd)
 }
 
 /* Until `size_bytes` of body after the head are there. */
-static struct reply read_reply(int fd, size_t body_bytes)
+RTH_TEST_MAYBE static struct reply read_reply(int fd, size_t body_bytes)
 {
     struct reply reply = {.text = calloc(1, 65536 + body_bytes)};
     for (;;) {
@@ -253,12 +256,12 @@ static struct reply read_reply(int fd, size_t body_bytes)
     }
 }
 
-static void reply_free(struct reply *reply)
+RTH_TEST_MAYBE static void reply_free(struct reply *reply)
 {
     free(reply->text);
 }
 
-static struct reply exchange_on(int fd, const char *text)
+RTH_TEST_MAYBE static struct reply exchange_on(int fd, const char *text)
 {
     send_text(fd, text);
     struct reply reply = read_to_end(fd);
@@ -267,24 +270,24 @@ static struct reply exchange_on(int fd, const char *text)
 }
 
 /* One request over TCP, read until the server closes. */
-static struct reply ask(const char *text)
+RTH_TEST_MAYBE static struct reply ask(const char *text)
 {
     return exchange_on(connect_tcp(), text);
 }
 
-static struct reply get_on(int fd, const char *target)
+RTH_TEST_MAYBE static struct reply get_on(int fd, const char *target)
 {
     char text[512];
     (void)snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\n" HOST CLOSE "\r\n", target);
     return exchange_on(fd, text);
 }
 
-static struct reply get(const char *target)
+RTH_TEST_MAYBE static struct reply get(const char *target)
 {
     return get_on(connect_tcp(), target);
 }
 
-static void assert_status(const char *text, int status)
+RTH_TEST_MAYBE static void assert_status(const char *text, int status)
 {
     struct reply reply = ask(text);
     if (reply.status != status)
@@ -292,7 +295,7 @@ static void assert_status(const char *text, int status)
     reply_free(&reply);
 }
 
-static bool has_line(const struct reply *reply, const char *line)
+RTH_TEST_MAYBE static bool has_line(const struct reply *reply, const char *line)
 {
     char whole[256];
     (void)snprintf(whole, sizeof(whole), "\r\n%s\r\n", line);
@@ -301,7 +304,7 @@ static bool has_line(const struct reply *reply, const char *line)
 }
 
 /* In place. True when the body ended with its last chunk. */
-static bool dechunk(struct reply *reply)
+RTH_TEST_MAYBE static bool dechunk(struct reply *reply)
 {
     const char *at = reply->body;
     size_t length = 0;
@@ -325,7 +328,7 @@ static bool dechunk(struct reply *reply)
 }
 
 /* Waits for a counter another thread moves. */
-static void wait_for(_Atomic int *counter, int at_least)
+RTH_TEST_MAYBE static void wait_for(_Atomic int *counter, int at_least)
 {
     for (int i = 0; i < CLIENT_LIMIT_MS; i++) {
         if (*counter >= at_least)
@@ -335,7 +338,7 @@ static void wait_for(_Atomic int *counter, int at_least)
     fail_msg("the counter stays at %d", *counter);
 }
 
-static void wait_for_no_exchange(void)
+RTH_TEST_MAYBE static void wait_for_no_exchange(void)
 {
     for (int i = 0; i < CLIENT_LIMIT_MS && rth__admin_counters.open_exchanges != 0; i++)
         usleep(1000);

@@ -228,6 +228,8 @@ class Privileges(harness.Case):
 
     def test_a_program_with_file_capabilities_is_refused_before_exec(self):
         harness.need_root("sets file capabilities")
+        setpriv = harness.need("setpriv")
+        harness.user_ids("www-data")
         program = self.public_host("list_ids")
         # VFS_CAP_REVISION_2 with the effective bit; CAP_NET_BIND_SERVICE permitted.
         value = b"\x01\x00\x00\x02" + b"\x00\x04\x00\x00" + b"\x00" * 12
@@ -235,9 +237,37 @@ class Privileges(harness.Case):
             os.setxattr(program, "security.capability", value)
         except OSError:
             harness.skip("this file system has no file capabilities")
-        result = self.run_rthooks("run", "--", program)
+        # Root gains nothing by them, and the loader goes by what is gained: as another user.
+        result = self.run_to_end([setpriv, "--reuid=www-data", "--regid=www-data",
+                                  "--clear-groups", self.public_rthooks(), "run", "--", program],
+                                 hooked=False)
         self.assertEqual((result.status, result.stdout), (3, b""))
         self.assertIn(b"capabilit", result.stderr)
+
+    def test_a_uid_that_is_dropped_before_the_gid(self):
+        harness.need_root("drops to www-data")
+        uid, gid = harness.user_ids("www-data")
+        for delay in ("0", "600"):
+            result = self.same([harness.host("keep_caps"), str(uid), str(gid), delay])
+            self.assertEqual((result.status, result.stdout),
+                             (0, b"uid %d gid %d\n" % (uid, gid)))
+
+    def test_setpriv(self):
+        harness.need_root("drops to www-data")
+        setpriv = harness.need("setpriv")
+        harness.user_ids("www-data")
+        for arguments in (["--reuid=www-data", "--regid=www-data", "--init-groups"],
+                          ["--reuid=www-data", "--regid=www-data", "--clear-groups",
+                           "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]):
+            result = self.same([setpriv, *arguments, "id"])
+            self.assertEqual(result.status, 0, result)
+
+    def test_su(self):
+        harness.need_root("becomes www-data")
+        su = harness.need("su")
+        harness.user_ids("www-data")
+        result = self.same([su, "-s", "/bin/sh", "www-data", "-c", "id; exit 5"])
+        self.assertEqual(result.status, 5)
 
     def test_a_static_program_gets_a_warning_and_runs(self):
         uid, gid = os.geteuid(), os.getegid()
@@ -479,17 +509,17 @@ class Nginx(harness.Case):
         for name in ("body", "proxy", "fastcgi", "uwsgi", "scgi"):
             os.mkdir(self.path(name))
 
-    def configure(self, workers=2, master="on"):
+    def configure(self, workers=2, daemon="off"):
         user = "user www-data;" if os.geteuid() == 0 else ""
         return self.write("nginx.conf", """
-daemon off; master_process %s; worker_processes %d; %s pid %s; error_log %s notice;
+daemon %s; worker_processes %d; %s pid %s; error_log %s notice;
 events { worker_connections 64; }
 http {
   access_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
   uwsgi_temp_path uwsgi; scgi_temp_path scgi;
   server { listen 127.0.0.1:%d; location / { return 200 "hello\\n"; } }
 }
-""" % (master, workers, user, self.path("nginx.pid"), self.path("error.log"), self.web_port))
+""" % (daemon, workers, user, self.path("nginx.pid"), self.path("error.log"), self.web_port))
 
     def start_nginx(self):
         program = self.start([self.nginx, "-p", self.tmp, "-e", self.path("error.log"), "-c",
@@ -551,24 +581,31 @@ http {
             for worker in before:
                 self.assertNotIn("%d.sock" % worker, self.sockets(folder))
 
-    def test_upgrade_of_the_binary_keeps_serving(self):
-        program = self.start_nginx()
-        self.wait_for_workers(program)
-        program.signal(signal.SIGUSR2)
-        new = int(wait_until("the new master", lambda: os.path.exists(self.path("nginx.pid.oldbin"))
-                             and harness.read_text(self.path("nginx.pid"))))
-        self.assertNotEqual(new, program.pid)
+    def test_upgrade_of_a_daemons_binary_keeps_serving(self):
+        program = self.start([self.nginx, "-p", self.tmp, "-e", self.path("error.log"), "-c",
+                              self.configure(daemon="on")], rthooks=self.public_rthooks())
+        self.assertEqual(program.wait(20), 0)
+        wait_until("nginx", self.hello)
+        old = int(wait_until("the pid file", lambda: harness.read_text(self.path("nginx.pid"))))
+        wait_until("the daemon at the port", lambda: set(
+            harness.member_pids(program.port)) == {old} | set(harness.children(old)))
+        first_workers = harness.children(old)
+        os.kill(old, signal.SIGUSR2)
+        wait_until("the new master", lambda: os.path.exists(self.path("nginx.pid.oldbin")))
+        new = int(wait_until("its pid", lambda: harness.read_text(self.path("nginx.pid"))))
+        self.assertNotEqual(new, old)
         wait_until("its workers", lambda: len(harness.children(new)) == 2)
         self.assertTrue(self.hello())
-        program.signal(signal.SIGQUIT)
-        self.assertEqual(program.wait(20), 0)
+        os.kill(old, signal.SIGQUIT)
+        for pid in first_workers + [old]:
+            wait_until("the end of %d" % pid, lambda p=pid: not harness.alive(p))
         for _ in range(100):
             self.assertTrue(self.hello())
         os.kill(new, signal.SIGQUIT)
         wait_until("its end", lambda: not harness.alive(new))
-        with open(self.path("error.log"), encoding="utf-8", errors="replace") as file:
-            log = file.read()
-        self.assertNotRegex(log, r"\[(alert|emerg|crit|error)\]")
+        self.assertNotRegex(harness.read_text(self.path("error.log")),
+                            r"\[(alert|emerg|crit|error)\]")
+        self.assertEqual(self.sockets(), [])
 
 
 class Postgres(harness.Case):
@@ -594,9 +631,10 @@ class Postgres(harness.Case):
             os.path.join(self.bin, "initdb"), "-D", self.data, "--no-sync", "-A", "trust", "-U",
             "postgres", "--no-instructions"], hooked=False)
         self.assertEqual(made.status, 0, made)
-        self.program = self.start(self.launcher + [
+        self.program = self.start([
             os.path.join(self.bin, "postgres"), "-D", self.data, "-k", self.sockets_folder,
-            "-c", "listen_addresses=", "-c", "fsync=off"], rthooks=self.public_rthooks())
+            "-c", "listen_addresses=", "-c", "fsync=off"], rthooks=self.public_rthooks(),
+            launcher=self.launcher)
         wait_until("PostgreSQL", lambda: self.query("select 1") == "1")
         self.program.wait_for_admin(unix=False)
 
@@ -631,7 +669,7 @@ class Postgres(harness.Case):
                     self.assertEqual(uids, [str(self.uid)] * 4, (pid, tid))
         self.assert_routes_answer([self.program.port])
         self.assertEqual(self.query("select pg_terminate_backend(%d)" % backend), "t")
-        sleeping.wait(20)
+        sleeping.communicate(timeout=20)
         wait_until("the backend gone",
                    lambda: backend not in harness.member_pids(self.program.port))
 

@@ -332,7 +332,8 @@ class Life(RedisCase):
         program = self.start_redis()
         self.command("DEBUG", "POPULATE", "100000")
         for _ in range(3):
-            self.assertEqual(self.command("BGSAVE"), b"+Background saving started")
+            wait_until("a BGSAVE",
+                       lambda: self.command("BGSAVE") == b"+Background saving started")
             wait_until("the end of BGSAVE", lambda: not harness.children(program.pid))
             wait_until("no socket of the child",
                        lambda: self.sockets() == ["%d.sock" % program.pid])

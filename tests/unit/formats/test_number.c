@@ -79,6 +79,9 @@ static void go_doubles_look_as_client_golang_does(void **state)
     go(0.025, "0.025");
     go(1e100, "1e+100");
     go(-1.5, "-1.5");
+    /* The nearest of several with as few digits. */
+    go(84.37112658583177, "84.37112658583177");
+    go(1121216685743003.2, "1.1212166857430032e+15");
     go((double)NAN, "NaN");
     go((double)INFINITY, "+Inf");
     go(-(double)INFINITY, "-Inf");
