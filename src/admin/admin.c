@@ -115,8 +115,8 @@ static void admin_main(void *userdata)
     struct rth_admin_ids ids = before_pause;
     if (ids.since_ns == 0)
         rth__listeners_ids_now(&ids);
-    int64_t open_ns = before_pause.since_ns == 0 ? ids.since_ns + rth__admin_limits.start_delay_ns
-                                                 : ids.since_ns;
+    int64_t open_ns =
+        before_pause.since_ns == 0 ? ids.since_ns + rth__admin_limits.start_delay_ns : ids.since_ns;
     while (!stopping && rth__futex_wait_sigsafe(&stopping, 0, open_ns) != -ETIMEDOUT)
         ;
     if (stopping)

@@ -149,8 +149,7 @@ static int check_conflicts(const char *const *environment, char *ret_message, si
 {
     for (size_t i = 0; environment != NULL && i < rth__capability_count(); i++) {
         const struct rth_capability *row = rth__capability_at(i);
-        const char *conflict =
-            row->conflict != NULL ? row->conflict(get_from, environment) : NULL;
+        const char *conflict = row->conflict != NULL ? row->conflict(get_from, environment) : NULL;
         if (conflict == NULL)
             continue;
         (void)snprintf(ret_message, message_size, "%s", conflict);

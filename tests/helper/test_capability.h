@@ -33,9 +33,8 @@ static int write_hello(struct rth_call *call, struct rth_sink *sink)
 static int begin_wait(struct rth_call *call, int64_t *ret_wait_ns)
 {
     int64_t wait_ms = 0;
-    *ret_wait_ns = rth__params_int64(&call->params, "ms", &wait_ms) == 0
-                       ? wait_ms * RTH_NS_PER_MS
-                       : TEST_WAIT_NS;
+    *ret_wait_ns = rth__params_int64(&call->params, "ms", &wait_ms) == 0 ? wait_ms * RTH_NS_PER_MS
+                                                                         : TEST_WAIT_NS;
     call->state[0] = 'w';
     test_seen.begun++;
     return 0;
@@ -141,29 +140,54 @@ static int run_action(struct rth_call *call, struct rth_sink *sink)
 #define TEST_TEXT "text/plain; charset=utf-8"
 
 static const struct rth_artefact test_artefacts[] = {
-    {.name = "hello", .path = "/test/hello", .content_type = TEST_TEXT,
-     .flags = RTH_ARTEFACT_PUBLIC | RTH_ARTEFACT_BY_PID, .write = write_hello},
-    {.name = "wait", .path = "/test/wait", .content_type = TEST_TEXT,
-     .flags = RTH_ARTEFACT_BY_PID, .begin = begin_wait, .write = write_wait,
+    {.name = "hello",
+     .path = "/test/hello",
+     .content_type = TEST_TEXT,
+     .flags = RTH_ARTEFACT_PUBLIC | RTH_ARTEFACT_BY_PID,
+     .write = write_hello},
+    {.name = "wait",
+     .path = "/test/wait",
+     .content_type = TEST_TEXT,
+     .flags = RTH_ARTEFACT_BY_PID,
+     .begin = begin_wait,
+     .write = write_wait,
      .cancel = cancel_wait},
-    {.name = "compute", .path = "/test/compute", .content_type = TEST_TEXT,
-     .write = write_compute},
-    {.name = "large", .path = "/test/large", .content_type = "application/octet-stream",
-     .flags = RTH_ARTEFACT_ATTACHMENT | RTH_ARTEFACT_BY_PID, .write = write_large},
-    {.name = "early", .path = "/test/early-error", .content_type = "application/octet-stream",
-     .flags = RTH_ARTEFACT_ATTACHMENT, .write = write_early_error},
-    {.name = "late", .path = "/test/late-error", .content_type = TEST_TEXT,
-     .flags = RTH_ARTEFACT_BY_PID, .write = write_late_error},
-    {.name = "refuse", .path = "/debug/pprof/refuse", .content_type = TEST_TEXT,
-     .begin = begin_refuse, .write = write_hello},
-    {.name = "unready", .path = "/test/unready", .content_type = TEST_TEXT,
+    {.name = "compute", .path = "/test/compute", .content_type = TEST_TEXT, .write = write_compute},
+    {.name = "large",
+     .path = "/test/large",
+     .content_type = "application/octet-stream",
+     .flags = RTH_ARTEFACT_ATTACHMENT | RTH_ARTEFACT_BY_PID,
+     .write = write_large},
+    {.name = "early",
+     .path = "/test/early-error",
+     .content_type = "application/octet-stream",
+     .flags = RTH_ARTEFACT_ATTACHMENT,
+     .write = write_early_error},
+    {.name = "late",
+     .path = "/test/late-error",
+     .content_type = TEST_TEXT,
+     .flags = RTH_ARTEFACT_BY_PID,
+     .write = write_late_error},
+    {.name = "refuse",
+     .path = "/debug/pprof/refuse",
+     .content_type = TEST_TEXT,
+     .begin = begin_refuse,
+     .write = write_hello},
+    {.name = "unready",
+     .path = "/test/unready",
+     .content_type = TEST_TEXT,
      .write = write_status_body},
-    {.name = "below", .path = "/test/below/", .content_type = TEST_TEXT,
-     .flags = RTH_ARTEFACT_PREFIX, .write = write_subpath},
-    {.name = "clamped", .path = "/test/clamped", .content_type = TEST_TEXT,
-     .write = write_clamped},
-    {.name = "symbol", .path = "/test/symbol", .content_type = TEST_TEXT,
-     .flags = RTH_ARTEFACT_POST | RTH_ARTEFACT_BY_PID, .write = write_body},
+    {.name = "below",
+     .path = "/test/below/",
+     .content_type = TEST_TEXT,
+     .flags = RTH_ARTEFACT_PREFIX,
+     .write = write_subpath},
+    {.name = "clamped", .path = "/test/clamped", .content_type = TEST_TEXT, .write = write_clamped},
+    {.name = "symbol",
+     .path = "/test/symbol",
+     .content_type = TEST_TEXT,
+     .flags = RTH_ARTEFACT_POST | RTH_ARTEFACT_BY_PID,
+     .write = write_body},
 };
 
 static const struct rth_action test_actions[] = {

@@ -35,11 +35,10 @@
 #define CLIENT_LIMIT_MS 20000
 /* No file uses all of these. */
 #define RTH_TEST_MAYBE __attribute__((unused))
-#define HOST            "Host: localhost\r\n"
-#define CLOSE           "Connection: close\r\n"
+#define HOST           "Host: localhost\r\n"
+#define CLOSE          "Connection: close\r\n"
 
-static const struct rth_capability *const test_table[] = {&test_capability,
-                                                          &rth__admin_capability};
+static const struct rth_capability *const test_table[] = {&test_capability, &rth__admin_capability};
 static char test_folder[64]; /* what XDG_RUNTIME_DIR names */
 
 /* Short waits at start; deadlines that no case meets unless it shortens them itself. */
@@ -137,9 +136,8 @@ RTH_TEST_MAYBE static void server_adopt(void)
 
 RTH_TEST_MAYBE static int connect_port(uint16_t port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                                  .sin_port = htons(port)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
@@ -230,8 +228,8 @@ RTH_TEST_MAYBE static struct reply read_to_end(int fd)
     for (;;) {
         if (capacity - reply.size_bytes < 2)
             reply.text = realloc(reply.text, capacity *= 2);
-        ssize_t got = read_some_of(fd, reply.text + reply.size_bytes,
-                                   capacity - reply.size_bytes - 1);
+        ssize_t got =
+            read_some_of(fd, reply.text + reply.size_bytes, capacity - reply.size_bytes - 1);
         reply.reset = got < 0;
         if (got <= 0)
             break;

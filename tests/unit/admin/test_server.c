@@ -63,9 +63,8 @@ static void head_has_the_length_and_no_body(void **state)
 {
     (void)state;
     server_start(NULL);
-    struct reply reply =
-        ask("HEAD /test/large?kib=100 HTTP/1.1\r\n" HOST "\r\n"
-            "HEAD /test/hello HTTP/1.1\r\n" HOST CLOSE "\r\n");
+    struct reply reply = ask("HEAD /test/large?kib=100 HTTP/1.1\r\n" HOST "\r\n"
+                             "HEAD /test/hello HTTP/1.1\r\n" HOST CLOSE "\r\n");
     assert_int_equal(reply.status, 200);
     assert_true(has_line(&reply, "Content-Length: 102400"));
     assert_memory_equal(reply.body, "HTTP/1.1 200 OK\r\n", 17);
@@ -311,9 +310,8 @@ static void reader_without_progress_is_dropped_at_the_deadline(void **state)
     server_start(NULL);
     int fd = connect_tcp();
     send_text(fd, "GET /test/large?kib=20000 HTTP/1.1\r\n" HOST CLOSE "\r\n");
-    for (int i = 0; i < CLIENT_LIMIT_MS &&
-                    rth__admin_counters.rejected[RTH_REJECT_WRITE_TIMEOUT] == 0;
-         i++)
+    for (int i = 0;
+         i < CLIENT_LIMIT_MS && rth__admin_counters.rejected[RTH_REJECT_WRITE_TIMEOUT] == 0; i++)
         usleep(1000);
     assert_int_equal(rth__admin_counters.rejected[RTH_REJECT_WRITE_TIMEOUT], 1);
     wait_for_no_exchange();

@@ -128,8 +128,7 @@ static void public_listener_serves_public_artefacts_by_get_alone(void **state)
 static void taken_port_leaves_the_unix_socket_and_says_why(void **state)
 {
     (void)state;
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
     int taken = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(taken, (struct sockaddr *)&address, size), 0);
@@ -217,8 +216,7 @@ static void another_user_is_refused_even_where_the_folder_lets_him_in(void **sta
     assert_int_equal(status.st_mode & 07777, 0700);
     assert_int_equal(stat(at.unix_path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0600);
-    assert_int_equal(chmod(test_folder, 0755) | chmod(folder, 0755) | chmod(at.unix_path, 0666),
-                     0);
+    assert_int_equal(chmod(test_folder, 0755) | chmod(folder, 0755) | chmod(at.unix_path, 0666), 0);
     pid_t pid = fork();
     if (pid == 0) {
         if (setuid(65534) != 0)
