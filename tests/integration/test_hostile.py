@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import shutil
 import socket
 import time
 
@@ -288,7 +289,7 @@ class Sockets(harness.Case):
             os.chown(folder + ".target", uid, uid)
             os.symlink(folder + ".target", folder)
             os.chown(folder, uid, uid, follow_symlinks=False)
-            self.addCleanup(os.rmdir, folder + ".target")
+            self.addCleanup(shutil.rmtree, folder + ".target", True)
         elif kind == "mode":
             os.mkdir(folder)
             os.chown(folder, uid, uid)
