@@ -123,6 +123,10 @@ static const struct rth_check checks[] = {{"ping", check_ping}};
 
 static int write_livez(struct rth_call *call, struct rth_sink *sink)
 {
+    char format[8] = "";
+    (void)rth__params_get(&call->params, "format", format, sizeof(format));
+    if (!call->is_public && strcmp(format, "json") == 0)
+        return write_json(call, sink, "ping", "", true);
     if (!call->is_public && rth__params_has(&call->params, "verbose"))
         return rth__sink_puts(sink, "[+]ping ok\nlivez check passed\n");
     return rth__sink_puts(sink, "ok");

@@ -7,6 +7,7 @@ statuses. Every process that a test starts, daemons included, stays a descendant
 """
 import contextlib
 import ctypes
+import glob
 import json
 import os
 import pwd
@@ -493,11 +494,13 @@ class Case(unittest.TestCase):
     def _clean_up(self):
         signal.alarm(0)
         deadline = time.monotonic() + 8
+        killed = set()
         while time.monotonic() < deadline:
             left = descendants(os.getpid())
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
@@ -508,6 +511,11 @@ class Case(unittest.TestCase):
             program.process.poll()
             if program.process.stdin:
                 program.process.stdin.close()
+        # What was killed could not remove its socket; other users' are not below self.tmp.
+        for path in glob.glob("/tmp/rthooks-*/*.sock"):
+            if os.path.basename(path)[:-5] in map(str, killed):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
         shutil.rmtree(self.tmp, ignore_errors=True)
 
     def next_number(self):

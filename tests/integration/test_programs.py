@@ -554,9 +554,10 @@ http {
             for tid, ids in harness.task_ids(program.pid).items():
                 self.assertEqual(ids[0], ["0"] * 4, tid)
         for worker in workers:
-            answer = fetch(program.port, "/debug/pprof/cmdline?pid=%d" % worker)
-            self.assertEqual(answer.status, 200, answer)
-            self.assertIn(b"nginx: worker process", answer.body)
+            path = "/debug/pprof/cmdline?pid=%d" % worker
+            wait_until("an answer of %d" % worker,
+                       lambda p=path: fetch(program.port, p).status == 200)
+            self.assertIn(b"nginx: worker process", fetch(program.port, path).body)
         for _ in range(300):
             self.assertTrue(self.hello())
         self.assert_routes_answer((program.port, program.unix))
