@@ -42,6 +42,7 @@
 #include "os/rawsys.h"
 #include "processes/processes.h"
 #include "profile/index.h"
+#include "thread/credentials.h"
 #include "thread/host_signals.h"
 #include "runtime/runtime.h"
 #include "thread/registry.h"
@@ -77,9 +78,15 @@ const char *rth_version(void)
 
 /* ---- what the interposer calls ------------------------------------------------------------- */
 
-/* Our threads end, so that the host can call what the kernel refuses to a threaded process. */
+/* The host thread between quiesce and resume holds runtime_lock; a signal handler of the host that
+ * interrupts it there must not wait for itself. 0: nobody. */
+static _Atomic int quiescing_tid;
+
+/* Our threads end, so that the host can call what the kernel or glibc refuses to them. */
 static void threads_quiesce(void)
 {
+    rth__lock(&runtime_lock);
+    quiescing_tid = rth__raw_gettid_sigsafe();
     rth__admin_quiesce();
     rth__log_thread_stop();
 }
@@ -88,6 +95,24 @@ static void threads_resume(void)
 {
     (void)rth__log_thread_start();
     rth__admin_resume();
+    quiescing_tid = 0;
+    rth__unlock(&runtime_lock);
+}
+
+static bool ids_change_begin(void)
+{
+    if (quiescing_tid == rth__raw_gettid_sigsafe() || !rth__credentials_differ_sigsafe())
+        return false;
+    threads_quiesce();
+    return true;
+}
+
+static void ids_change_end(bool paused, bool succeeded)
+{
+    if (paused)
+        threads_resume();
+    if (succeeded)
+        rth__admin_ids_changed();
 }
 
 static struct rth_interpose_ops interpose_ops = {
@@ -98,7 +123,8 @@ static struct rth_interpose_ops interpose_ops = {
     .thread_run = rth__thread_run,
     .child_calm = rth__fork_child_calm,
     .child_forked_sigsafe = rth__fork_child_forked_sigsafe,
-    .ids_changed = rth__admin_ids_changed,
+    .ids_change_begin = ids_change_begin,
+    .ids_change_end = ids_change_end,
     .threads_quiesce = threads_quiesce,
     .threads_resume = threads_resume,
     .signal_action_sigsafe = rth__host_signals_note_sigsafe,
@@ -129,6 +155,7 @@ static int attach_interposer(struct rth_interpose_info *ret_info, const char **r
 static int adopt_child(void)
 {
     rth__lock_reset(&runtime_lock);
+    quiescing_tid = 0;
     rth__arena_child_reset();
     rth__service_threads_child_reset();
     rth__work_child_reset();

@@ -11,6 +11,7 @@
  * meaning raises RTH_INTERPOSE_ABI_VERSION.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -51,8 +52,12 @@ struct rth_interpose_ops {
     /* In the child, right after fork returned there. Signal-safe, only notes the time. */
     void (*child_forked_sigsafe)(void);
 
-    /* set*id succeeded: sockets move to the new user. */
-    void (*ids_changed)(void);
+    /* Around a set*id call. begin returns true when it ended our threads, because their
+     * capabilities are not the caller's and glibc aborts a process whose threads answer
+     * differently; end gets that back, and whether the call succeeded: sockets then move to the
+     * new user. */
+    bool (*ids_change_begin)(void);
+    void (*ids_change_end)(bool paused, bool succeeded);
     /* unshare(CLONE_NEWUSER…), setns: our threads end before it and come back after it. */
     void (*threads_quiesce)(void);
     void (*threads_resume)(void);

@@ -22,8 +22,9 @@ static bool ops_usable(const struct rth_interpose_ops *ops)
            ops->reserved == 0 && ops->enabled != NULL && ops->owner_pid != NULL &&
            ops->thread_prepare != NULL && ops->thread_abandon != NULL && ops->thread_run != NULL &&
            ops->child_calm != NULL && ops->child_forked_sigsafe != NULL &&
-           ops->ids_changed != NULL && ops->threads_quiesce != NULL &&
-           ops->threads_resume != NULL && ops->signal_action_sigsafe != NULL;
+           ops->ids_change_begin != NULL && ops->ids_change_end != NULL &&
+           ops->threads_quiesce != NULL && ops->threads_resume != NULL &&
+           ops->signal_action_sigsafe != NULL;
 }
 
 /* What every version of the structure has had. */

@@ -83,6 +83,16 @@ bool environment_set(struct environment *environment, const char *key, const cha
     char *entry;
     if (asprintf(&entry, "%s=%s", key, value) < 0)
         return false;
-    environment_remove(environment, key);
+    /* In its place, so that the order the program sees is the user's. */
+    size_t key_bytes = strlen(key);
+    for (size_t i = 0; environment->entries != NULL && environment->entries[i] != NULL; i++) {
+        if (strncmp(environment->entries[i], key, key_bytes) != 0 ||
+            environment->entries[i][key_bytes] != '=')
+            continue;
+        char *old = environment->entries[i];
+        environment->entries[i] = entry;
+        free(old);
+        return true;
+    }
     return append(environment, entry);
 }

@@ -63,6 +63,20 @@ static void children_do_not_speak_for_the_owner(void **state)
     assert_int_equal(status, 0);
 }
 
-RTH_TEST_MAIN(cmocka_unit_test(each_success_is_reported_once),
+static void every_begin_has_its_end_and_learns_what_begin_said(void **state)
+{
+    (void)state;
+    assert_int_equal(fake_runtime_attach(), 0);
+    fake.pauses_for_ids = true;
+    assert_int_equal(setegid(getegid()), 0);
+    assert_int_equal(setegid((gid_t)-1), -1);
+    assert_int_equal(errno, EINVAL);
+    assert_int_equal(fake.ids_begun, 0);
+    assert_int_equal(fake.resumed, 2);
+    assert_int_equal(fake.ids, 1);
+}
+
+RTH_TEST_MAIN(cmocka_unit_test(every_begin_has_its_end_and_learns_what_begin_said),
+              cmocka_unit_test(each_success_is_reported_once),
               cmocka_unit_test(failure_is_passed_on_and_not_reported),
               cmocka_unit_test(children_do_not_speak_for_the_owner))

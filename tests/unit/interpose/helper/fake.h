@@ -29,6 +29,8 @@ struct fake_runtime {
     pid_t owner;
     int prepared, abandoned, ran, calm_points, forked, ids, quiesced, resumed, signals;
     int last_signal, last_kind;
+    int ids_begun; /* begun and not ended */
+    bool pauses_for_ids;
     bool never_adopts;
     bool prepares_nothing;
     int signal_on_adoption; /* raised while child_calm adopts; 0: none */
@@ -91,9 +93,17 @@ static void fake_forked(void)
     fake.forked++;
 }
 
-static void fake_ids(void)
+static bool fake_ids_begin(void)
 {
-    fake.ids++;
+    fake.ids_begun++;
+    return fake.pauses_for_ids;
+}
+
+static void fake_ids_end(bool paused, bool succeeded)
+{
+    fake.ids_begun--;
+    fake.ids += succeeded;
+    fake.resumed += paused;
 }
 
 static void fake_quiesce(void)
@@ -140,7 +150,8 @@ static inline const struct rth_interpose_ops *fake_runtime_new(void)
         .thread_run = fake_run,
         .child_calm = fake_calm,
         .child_forked_sigsafe = fake_forked,
-        .ids_changed = fake_ids,
+        .ids_change_begin = fake_ids_begin,
+        .ids_change_end = fake_ids_end,
         .threads_quiesce = fake_quiesce,
         .threads_resume = fake_resume,
         .signal_action_sigsafe = fake_signal,
