@@ -6,6 +6,7 @@ packages_of()
 {
     case "$1" in
     build) echo gcc g++ cmake ninja-build pkg-config libcurl4-openssl-dev libjansson-dev ;;
+    demo) echo redis-server redis-tools curl ;;
     test) echo libcmocka-dev python3 binutils clang-14 libclang-rt-14-dev redis-server redis-tools memcached nginx-light postgresql prometheus git util-linux musl-tools libcap2-bin curl ;;
     lint) echo clang-format-14 universal-ctags shellcheck ;;
     esac
