@@ -32,7 +32,7 @@ expect_version() {
     fi
 }
 
-if ! { cmake -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$work/moved" \
+if ! { cmake -G Ninja -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$work/moved" \
     -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" &&
     cmake --build "$work/cmake"; } >"$work/cmake.log" 2>&1; then
     cat "$work/cmake.log"
