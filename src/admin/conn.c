@@ -385,7 +385,7 @@ static bool send_answer(struct rth_admin_server *server, struct rth_conn *conn)
     struct rth_exchange *exchange = conn->exchange;
     switch (rth__exchange_send(exchange, conn->fd)) {
     case RTH_SEND_ERROR:
-        if (exchange->phase == RTH_PHASE_DONE && exchange->result != 0 && !exchange->submitted)
+        if (!exchange->submitted && exchange->phase == RTH_PHASE_DONE && exchange->result != 0)
             cut(server, conn);
         else
             hang_up(server, conn);

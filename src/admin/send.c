@@ -44,7 +44,8 @@ static bool build_head(struct rth_exchange *exchange)
         .closes = !exchange->keep_alive,
         .is_pprof = answer->is_pprof,
         .framing = (enum rth_response_framing)exchange->framing,
-        .body_bytes = exchange->body.total_bytes,
+        /* Otherwise the worker may still be counting. */
+        .body_bytes = exchange->framing == RTH_RESPONSE_LENGTH ? exchange->body.total_bytes : 0,
         .unix_seconds = rth__clock_realtime_ns_sigsafe() / RTH_NS_PER_S,
         .content_type = answer->content_type,
         .attachment = answer->filename,

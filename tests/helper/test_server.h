@@ -38,6 +38,27 @@
 #define HOST           "Host: localhost\r\n"
 #define CLOSE          "Connection: close\r\n"
 
+#ifdef __SANITIZE_THREAD__
+#define TEST_UNDER_TSAN 1
+/*
+ * The server's threads have a descriptor table of their own; ThreadSanitizer knows of one table
+ * only and takes equal numbers for the same file. Its model of fds shows at the top frame.
+ */
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "race_top:interceptor_close$\nrace_top:interceptor_read$\nrace_top:interceptor_write$\n"
+           "race_top:interceptor_recv$\nrace_top:interceptor_send$\nrace_top:interceptor_sendmsg$\n"
+           "race_top:interceptor_accept4$\nrace_top:interceptor_connect$\nrace_top:interceptor_"
+           "socket$\n"
+           "race_top:interceptor_epoll_ctl$\nrace_top:interceptor_epoll_wait$\nrace_top:"
+           "interceptor_dup2$\n"
+           "race_top:interceptor_listen$\nrace_top:interceptor_bind$\n";
+}
+#else
+#define TEST_UNDER_TSAN 0
+#endif
+
 static const struct rth_capability *const test_table[] = {&test_capability, &rth__admin_capability};
 static char test_folder[64]; /* what XDG_RUNTIME_DIR names */
 

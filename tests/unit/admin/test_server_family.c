@@ -6,6 +6,13 @@
 
 #include "core/service_thread.h"
 
+/* It cannot follow a thread that a child of a threaded process creates. */
+static void skip_under_tsan(void)
+{
+    if (TEST_UNDER_TSAN)
+        RTH_SKIP("ThreadSanitizer does not follow threads created after a fork");
+}
+
 /* Forks a child that is adopted at once and lives until it is killed. */
 static pid_t fork_member(void)
 {
@@ -60,6 +67,7 @@ static struct reply get_of(const char *path, pid_t pid)
 static void adopted_child_answers_on_its_own_socket_with_one_thread(void **state)
 {
     (void)state;
+    skip_under_tsan();
     server_start(NULL);
     pid_t pid = fork_member();
     wait_for_socket(pid, true);
@@ -88,6 +96,7 @@ static void adopted_child_answers_on_its_own_socket_with_one_thread(void **state
 static void question_with_a_pid_is_passed_on(void **state)
 {
     (void)state;
+    skip_under_tsan();
     server_start(NULL);
     pid_t pid = fork_member();
     wait_for_socket(pid, true);
@@ -132,6 +141,7 @@ static void question_with_a_pid_is_passed_on(void **state)
 static void question_for_a_process_that_cannot_answer_says_why(void **state)
 {
     (void)state;
+    skip_under_tsan();
     server_start(NULL);
     struct reply reply = get_of("/test/hello", 1);
     assert_int_equal(reply.status, 404);
@@ -159,6 +169,7 @@ static void question_for_a_process_that_cannot_answer_says_why(void **state)
 static void passed_on_question_ends_with_the_client_and_with_the_process(void **state)
 {
     (void)state;
+    skip_under_tsan();
     server_start(NULL);
     pid_t pid = fork_member();
     wait_for_socket(pid, true);
@@ -216,6 +227,7 @@ static int who_answers(uint16_t port)
 static void child_takes_the_place_of_the_first_process_when_it_ends(void **state)
 {
     (void)state;
+    skip_under_tsan();
     uint16_t port = free_port();
     char option[64];
     (void)snprintf(option, sizeof(option), "RTHOOKS_ADMIN=127.0.0.1:%u", port);
