@@ -23,9 +23,12 @@
 #include "os/futex.h"
 #include "os/rawsys.h"
 
-#define STACK_BYTES ((size_t)512 * 1024)
-#define GUARD_BYTES ((size_t)4096)
-#define PAGE_BYTES  ((size_t)4096)
+/* The host's static thread-local storage comes off the stack, so a host with much of it gets the
+ * larger one. */
+#define STACK_BYTES       ((size_t)512 * 1024)
+#define STACK_LARGE_BYTES ((size_t)8 * 1024 * 1024)
+#define GUARD_BYTES       ((size_t)4096)
+#define PAGE_BYTES        ((size_t)4096)
 
 /* Threads alive now; a slot is claimed by the thread itself before main runs. */
 static struct rth_service_thread *_Atomic alive[RTH_SERVICE_THREAD_MAX];
@@ -85,9 +88,9 @@ static void *thread_entry(void *argument)
 
 /* Our own stack, so that its size and place are known without asking libc, which would allocate.
  * Not MADV_DONTFORK: glibc walks the thread descriptors at its top in a forked child. */
-static void *map_stack(void)
+static void *map_stack(size_t stack_bytes)
 {
-    char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+    char *stack = mmap(NULL, stack_bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
     if (stack == MAP_FAILED)
         return NULL;
@@ -101,7 +104,7 @@ static int create(struct rth_service_thread *thread)
     int error = pthread_attr_init(&attributes);
     if (error != 0)
         return -error;
-    error = pthread_attr_setstack(&attributes, thread->stack, STACK_BYTES);
+    error = pthread_attr_setstack(&attributes, thread->stack, thread->stack_bytes);
     if (error == 0) {
         creating = true; /* the interposer must not take it for a thread of the host */
         error = pthread_create(&thread->handle, &attributes, thread_entry, thread);
@@ -111,13 +114,24 @@ static int create(struct rth_service_thread *thread)
     return -error;
 }
 
+static int create_with_stack(struct rth_service_thread *thread, size_t stack_bytes)
+{
+    thread->stack = map_stack(stack_bytes);
+    if (thread->stack == NULL)
+        return -ENOMEM;
+    thread->stack_bytes = stack_bytes;
+    int error = create(thread);
+    if (error != 0) {
+        (void)munmap(thread->stack, stack_bytes);
+        thread->stack = NULL;
+    }
+    return error;
+}
+
 int rth__service_thread_start(struct rth_service_thread *thread)
 {
     thread->exited = 0;
     thread->tid = 0;
-    thread->stack = map_stack();
-    if (thread->stack == NULL)
-        return -ENOMEM;
     /* The new thread inherits the mask. Fault signals stay open: blocked, they would kill. */
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
     sigset_t blocked, before;
@@ -125,15 +139,16 @@ int rth__service_thread_start(struct rth_service_thread *thread)
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
         (void)sigdelset(&blocked, faults[i]);
     (void)pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    int error = create(thread);
+#ifdef __SANITIZE_THREAD__
+    int error = -EINVAL; /* its own storage alone is larger than the small stack */
+#else
+    int error = create_with_stack(thread, STACK_BYTES);
+#endif
+    if (error == -EINVAL)
+        error = create_with_stack(thread, STACK_LARGE_BYTES);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error != 0) {
-        (void)munmap(thread->stack, STACK_BYTES);
-        thread->stack = NULL;
-        return error;
-    }
-    thread->started = true;
-    return 0;
+    thread->started = error == 0;
+    return error;
 }
 
 int rth__service_thread_join(struct rth_service_thread *thread, int64_t deadline_ns)
@@ -144,7 +159,7 @@ int rth__service_thread_join(struct rth_service_thread *thread, int64_t deadline
         if (rth__futex_wait_sigsafe(&thread->exited, 0, deadline_ns) == -ETIMEDOUT)
             return -ETIMEDOUT;
     (void)pthread_join(thread->handle, NULL);
-    (void)munmap(thread->stack, STACK_BYTES);
+    (void)munmap(thread->stack, thread->stack_bytes);
     thread->stack = NULL;
     thread->started = false;
     return 0;
@@ -192,17 +207,29 @@ uint64_t rth__service_thread_cpu_ns(void)
     return total_ns;
 }
 
+/* Resident bytes of a mapping, a piece at a time. */
+static uint64_t resident_bytes_of(char *start, size_t size_bytes)
+{
+    uint64_t resident_bytes = 0;
+    unsigned char pages[128];
+    for (size_t at = 0; at < size_bytes; at += sizeof(pages) * PAGE_BYTES) {
+        size_t left = size_bytes - at;
+        size_t piece = left < sizeof(pages) * PAGE_BYTES ? left : sizeof(pages) * PAGE_BYTES;
+        if (mincore(start + at, piece, pages) != 0)
+            return resident_bytes;
+        for (size_t page = 0; page < piece / PAGE_BYTES; page++)
+            resident_bytes += (pages[page] & 1u) != 0 ? PAGE_BYTES : 0;
+    }
+    return resident_bytes;
+}
+
 uint64_t rth__service_thread_stack_bytes(void)
 {
     uint64_t resident_bytes = 0;
     for (size_t i = 0; i < RTH_SERVICE_THREAD_MAX; i++) {
-        struct rth_service_thread *thread = alive[i];
-        char *stack = thread != NULL ? thread->stack : NULL;
-        unsigned char pages[STACK_BYTES / PAGE_BYTES];
-        if (stack == NULL || mincore(stack, STACK_BYTES, pages) != 0)
-            continue;
-        for (size_t page = 0; page < sizeof(pages); page++)
-            resident_bytes += (pages[page] & 1u) != 0 ? PAGE_BYTES : 0;
+        const struct rth_service_thread *thread = alive[i];
+        if (thread != NULL && thread->stack != NULL)
+            resident_bytes += resident_bytes_of(thread->stack, thread->stack_bytes);
     }
     return resident_bytes;
 }

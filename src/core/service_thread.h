@@ -20,6 +20,7 @@ struct rth_service_thread {
     void (*main)(void *userdata);
     void *userdata;
     pthread_t handle;
+    size_t stack_bytes;
     void *stack;             /* our mapping, NULL while not started */
     _Atomic int tid;         /* 0 until it runs, again 0 once it has returned from main */
     _Atomic uint32_t exited; /* futex word: 1 after main returned */
