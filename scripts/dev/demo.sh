@@ -1,93 +1,150 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Sourced by ../../dev: the tour. A redis-server that nobody modified, under load, explains itself.
+# Sourced by ./dev: the tour. Debian's own redis-server runs under rthooks with load on it, and each
+# answer is shown under one line that says what the reader sees.
 
-# free_port FIRST: the first port from FIRST on that nobody listens on.
-free_port()
-{
-    port=$1
-    while redis-cli -p "$port" ping >/dev/null 2>&1 ||
-        curl -s -o /dev/null --max-time 1 "http://127.0.0.1:$port/"; do
-        port=$((port + 1))
+demo_folder=''
+demo_redis=''
+demo_load=''
+
+demo_clean_up() {
+    trap - EXIT INT TERM HUP
+    for pid in $demo_load $demo_redis; do
+        kill "$pid" 2>/dev/null || :
     done
-    echo "$port"
-}
-
-demo_clean_up()
-{
-    trap - INT TERM EXIT
-    for pid in ${demo_load:-} ${demo_redis:-}; do
-        kill "$pid" 2>/dev/null || true
+    for pid in $demo_load $demo_redis; do
+        wait "$pid" 2>/dev/null || :
     done
-    [ -z "${demo_redis:-}" ] || wait "$demo_redis" 2>/dev/null || true
-    rm -rf "$demo_folder"
+    [ -z "$demo_folder" ] || rm -rf "$demo_folder"
 }
 
-demo_fail()
-{
-    echo "dev: $1; what redis said:" >&2
-    tail -n 20 "$demo_folder/log" >&2
-    exit 1
+# A number from 20000 to 52767.
+random_port() {
+    echo $((20000 + $(od -An -N2 -tu2 /dev/urandom) % 32768))
 }
 
-# wait_for SECONDS COMMAND...
-wait_for()
-{
+# Nothing listens on the port: curl says 7, "could not connect".
+port_is_free() {
+    status=0
+    curl -s -o /dev/null --max-time 2 "http://127.0.0.1:$1/" || status=$?
+    [ "$status" -eq 7 ]
+}
+
+free_port() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        port=$(random_port)
+        if port_is_free "$port"; then
+            echo "$port"
+            return
+        fi
+    done
+    die "no free port found"
+}
+
+# within SECONDS COMMAND…: until it succeeds; fails when redis-server ends meanwhile.
+within() {
     tries=$(($1 * 10))
     shift
-    while ! "$@" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || return 1
+    while [ "$tries" -gt 0 ]; do
+        if "$@" >/dev/null 2>&1; then
+            return 0
+        fi
+        kill -0 "$demo_redis" 2>/dev/null || return 1
         sleep 0.1
+        tries=$((tries - 1))
+    done
+    return 1
+}
+
+redis_answers() {
+    [ "$(redis-cli -h 127.0.0.1 -p "$redis_port" ping)" = PONG ]
+}
+
+demo_fail() {
+    printf 'redis-server said:\n' >&2
+    tail -n 20 "$demo_folder/redis.log" >&2
+    die "$1"
+}
+
+heading() {
+    printf '\n== %s\n' "$*"
+}
+
+# ask PATH: the body of an answer, or the end of the demo.
+ask() {
+    curl -fsS --max-time 10 "$url$1" || demo_fail "GET $url$1 failed"
+}
+
+# The stops of the tour. Each later capability adds one.
+demo_tour() {
+    heading "The line that rthooks printed when redis-server started"
+    grep -m 1 rthooks "$demo_folder/redis.log" || demo_fail "no start line in redis-server's output"
+
+    heading "Every thread of redis-server, ours included: what it does and what it has used"
+    "$rthooks" threads "$demo_redis" || demo_fail "rthooks threads $demo_redis failed"
+
+    heading "A few of its metrics, as Prometheus reads them"
+    ask /metrics >"$demo_folder/metrics"
+    grep -E '^(process_(cpu_seconds_total|resident_memory_bytes|open_fds)|rthooks_sched_threads)' \
+        "$demo_folder/metrics" || demo_fail "no process metrics in $url/metrics"
+
+    heading "Is it alive, is it ready"
+    printf 'livez: %s\n' "$(ask /livez)"
+    printf 'readyz: %s\n' "$(ask /readyz)"
+
+    heading "What runs inside it, and what does not and why"
+    ask /debug/runtime/status
+    printf '\n'
+
+    heading "Open these while it runs"
+    for path in /metrics /debug/pprof/ /debug/runtime/status /debug/runtime/threads \
+        /debug/processes /version; do
+        printf '  %s%s\n' "$url" "$path"
     done
 }
 
-say()
-{
-    printf '\n== %s\n' "$1"
-}
+demo_start() {
+    redis_port=$(free_port)
+    admin_port=6060
+    if ! port_is_free "$admin_port"; then
+        say "port 6060 is taken, using another"
+        admin_port=$(free_port)
+    fi
+    url=http://127.0.0.1:$admin_port
 
-demo_tour()
-{
-    url=http://127.0.0.1:$demo_admin
-    say "What redis is doing: each thread with its state, what it waits for and the CPU it used"
-    "$demo_rthooks" threads "$demo_redis"
-    say "A few of the numbers Prometheus would scrape"
-    curl -sf "$url/metrics" |
-        grep -E '^(process_(cpu|open|resident)|rthooks_sched_threads|rthooks_rthooks)'
-    say "What rthooks runs in there, in one line"
-    curl -sf "$url/debug/runtime/status?format=text"
-    say "The same and more, for a browser or curl"
-    for route in metrics debug/runtime/status debug/runtime/config debug/runtime/threads \
-        debug/processes debug/pprof/ version livez; do
-        echo "$url/$route"
-    done
-}
-
-run_demo()
-{
-    ensure_packages build demo
-    build_preset release
-    demo_rthooks=$PWD/build/release/tools/rthooks
-    demo_folder=$(mktemp -d)
-    trap demo_clean_up EXIT
-    trap 'exit 0' INT TERM
-    demo_port=$(free_port 26379)
-    demo_admin=$(free_port 6060)
-    say "Debian's own redis-server, started with rthooks run; its one line of ours comes first"
-    "$demo_rthooks" run --admin "127.0.0.1:$demo_admin" -- redis-server --port "$demo_port" \
-        --dir "$demo_folder" --save '' >"$demo_folder/log" 2>&1 &
+    say "run: rthooks run --service demo --admin 127.0.0.1:$admin_port -- redis-server --port $redis_port"
+    # rthooks run execs redis-server: one process, and this is its pid.
+    "$rthooks" run --service demo --admin "127.0.0.1:$admin_port" -- redis-server \
+        --port "$redis_port" --bind 127.0.0.1 --dir "$demo_folder" --save '' --appendonly no \
+        >"$demo_folder/redis.log" 2>&1 &
     demo_redis=$!
-    wait_for 10 redis-cli -p "$demo_port" ping || demo_fail "redis does not answer"
-    wait_for 10 curl -sf "http://127.0.0.1:$demo_admin/livez" ||
-        demo_fail "the admin endpoint does not answer"
-    head -n 1 "$demo_folder/log"
-    redis-benchmark -p "$demo_port" -q -l -c 20 -t set,get,lpush >/dev/null 2>&1 &
+    within 20 redis_answers || demo_fail "redis-server did not come up"
+    within 10 curl -fsS --max-time 2 "$url/version" || demo_fail "$url does not answer"
+
+    say "load: redis-benchmark, 20 connections of GET and SET"
+    redis-benchmark -h 127.0.0.1 -p "$redis_port" -c 20 -n 1000000000 -r 100000 -t set,get -q \
+        >"$demo_folder/load.log" 2>&1 &
     demo_load=$!
     sleep 2
-    demo_tour || demo_fail "the tour broke off"
+    kill -0 "$demo_load" 2>/dev/null || demo_fail "redis-benchmark ended early"
+}
+
+# demo BUILD-FOLDER
+demo() {
+    rthooks=$1/tools/rthooks
+    demo_folder=$(mktemp -d)
+    trap demo_clean_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    demo_start
+    demo_tour
     if [ -t 1 ]; then
-        say "It stays up, under load, until you press Ctrl-C"
-        wait "$demo_redis" || true
+        printf '\nIt stays up, with load, until Ctrl-C.\n'
+        trap 'interrupted=yes' INT
+        interrupted=''
+        wait "$demo_redis" || :
+        [ -n "$interrupted" ] || demo_fail "redis-server ended by itself"
     fi
+    demo_clean_up
+    say "redis-server and its files are gone again"
 }

@@ -38,6 +38,7 @@ enum relay_state {
 
 struct rth_relay {
     int fd;
+    pid_t pid; /* the process that is asked */
     enum relay_state state;
     uint32_t events;
     uint64_t left_bytes;
@@ -62,9 +63,13 @@ static void fail(struct rth_exchange *exchange, int status, const char *format, 
 {
     struct rth_call *call = &exchange->call;
     call->status = status;
+    int named = exchange->relay == NULL ? 0
+                                        : snprintf(call->message, sizeof(call->message),
+                                                   "process %d: ", exchange->relay->pid);
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(call->message, sizeof(call->message), format, arguments);
+    (void)vsnprintf(call->message + named, sizeof(call->message) - (size_t)named, format,
+                    arguments);
     va_end(arguments);
     rth__relay_close(exchange);
     if (exchange->body.streaming)
@@ -152,7 +157,7 @@ static bool send_request(struct rth_exchange *exchange)
             return false;
         }
         if (sent < 0 && errno != EINTR) {
-            fail(exchange, 502, "the process closed its socket: %s", rth_strerror(-errno));
+            fail(exchange, 502, "it closed its socket: %s", rth_strerror(-errno));
             return false;
         }
         relay->sent_bytes += sent > 0 ? (size_t)sent : 0;
@@ -357,7 +362,7 @@ static bool take_text(struct rth_exchange *exchange)
     if (relay->state == RELAY_HEAD) {
         int got = read_head(exchange, &offset);
         if (got < 0)
-            fail(exchange, 502, "the process sent no proper answer");
+            fail(exchange, 502, "it sent no proper answer");
         if (got <= 0)
             return got == 0;
     }
@@ -392,7 +397,7 @@ void rth__relay_event(struct rth_exchange *exchange, uint32_t events)
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (got <= 0) {
-            fail(exchange, 502, "the process ended its answer early%s%s", got < 0 ? ": " : "",
+            fail(exchange, 502, "it ended its answer early%s%s", got < 0 ? ": " : "",
                  got < 0 ? rth_strerror(-errno) : "");
             return;
         }
@@ -414,7 +419,7 @@ void rth__relay_drained(struct rth_exchange *exchange)
 
 void rth__relay_expire(struct rth_exchange *exchange)
 {
-    fail(exchange, 504, "the process did not answer in time");
+    fail(exchange, 504, "it did not answer in time");
 }
 
 /* ---- which process ------------------------------------------------------------------------- */
@@ -469,6 +474,7 @@ static void start(struct rth_exchange *exchange, const struct rth_family_member 
         return;
     }
     struct rth_relay *relay = exchange->relay;
+    relay->pid = member->pid;
     relay->fd = fd;
     relay->events = EPOLLIN;
     exchange->phase = RTH_PHASE_RELAY;

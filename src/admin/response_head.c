@@ -140,18 +140,3 @@ int rth__response_head(const struct rth_response_head *head, char *buffer, size_
     add(&text, "\r\n");
     return text.overflowed ? -ENOBUFS : (int)text.used_bytes;
 }
-
-int rth__response_message(struct rth_response_head *head, const char *message, bool is_head_method,
-                          char *buffer, size_t size_bytes)
-{
-    size_t message_bytes = strlen(message);
-    head->framing = RTH_RESPONSE_LENGTH;
-    head->body_bytes = message_bytes + 1;
-    int head_bytes = rth__response_head(head, buffer, size_bytes);
-    if (head_bytes < 0 || is_head_method)
-        return head_bytes;
-    struct head_text text = {buffer, size_bytes, (size_t)head_bytes, false};
-    add_bytes(&text, message, message_bytes);
-    add_bytes(&text, "\n", 1);
-    return text.overflowed ? -ENOBUFS : (int)text.used_bytes;
-}

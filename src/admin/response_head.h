@@ -42,12 +42,4 @@ int rth__response_head(const struct rth_response_head *head, char *buffer, size_
 /* "Not Found"; "Status" for a number we have no text for. */
 const char *rth__response_reason(int status);
 
-/*
- * A whole answer out of a message: head with its length, then message and a newline (left out when
- * is_head_method; the length still says what GET would give). head's framing and body_bytes are
- * set here. Returns the length or -ENOBUFS.
- */
-int rth__response_message(struct rth_response_head *head, const char *message, bool is_head_method,
-                          char *buffer, size_t size_bytes);
-
 #endif /* RTH_ADMIN_RESPONSE_HEAD_H */
