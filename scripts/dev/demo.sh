@@ -93,7 +93,7 @@ demo_tour() {
     printf 'readyz: %s\n' "$(ask /readyz)"
 
     heading "What runs inside it, and what does not and why"
-    ask /debug/runtime/status
+    ask '/debug/runtime/status?format=text'
     printf '\n'
 
     heading "Open these while it runs"
