@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""run.py [--build DIR] [--repeat N] [--out DIR] [startup] [idle] [fork]
+"""run.py [--build DIR] [--repeat N] [--out DIR] [startup] [idle] [fork] [prefork]
 
 Bare and hooked, interleaved in one run, each pair one observation. Prints a line per question and
 writes bench/results/NAME.json with what it ran on.
 """
 import argparse
+import glob
 import json
 import os
 import platform
 import random
+import re
+import shutil
 import signal
 import socket
 import statistics
@@ -145,6 +148,57 @@ class Bench:
                      result[mode]["bare_us"]["median"]))
         self.save("fork", "What a fork costs in a hooked process", "ratio <= 1.01", result)
 
+    def prefork(self, transactions=300):
+        """A PostgreSQL backend per connection, two servers side by side, asked in turn."""
+        found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+        if not found or os.geteuid() != 0:
+            print("prefork: skipped: needs PostgreSQL and root (it runs the servers as postgres)")
+            return
+        programs = found[-1]
+        user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+        tps = {"bare": [], "hooked": []}
+        servers = []
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            query = os.path.join(folder, "query.sql")
+            with open(query, "w", encoding="utf-8") as file:
+                file.write("select 1;\n")
+            try:
+                ports = {}
+                for kind in tps:
+                    data = os.path.join(folder, kind)
+                    os.mkdir(data, 0o700)
+                    shutil.chown(data, "postgres", "postgres")
+                    ports[kind] = str(free_port())
+                    subprocess.run(user + [programs + "/initdb", "-D", data, "-A", "trust"],
+                                   check=True, stdout=subprocess.DEVNULL, cwd="/")
+                    server = [programs + "/postgres", "-D", data, "-p", ports[kind],
+                              "-c", "fsync=off", "-c", "unix_socket_directories=" + data,
+                              "-c", "listen_addresses="]
+                    if kind == "hooked":
+                        server = self.hooked(server)
+                    servers.append(subprocess.Popen(user + server, cwd="/",
+                                                    stderr=subprocess.DEVNULL))
+                time.sleep(3)
+                for _ in range(self.repeat):
+                    for kind, values in tps.items():
+                        text = subprocess.run(
+                            ["pgbench", "-h", os.path.join(folder, kind), "-p", ports[kind],
+                             "-U", "postgres", "-n", "-C", "-f", query, "-t", str(transactions),
+                             "postgres"], capture_output=True, text=True, check=True).stdout
+                        values.append(float(re.search(r"tps = ([0-9.]+)", text).group(1)))
+            finally:
+                for server in servers:
+                    server.send_signal(signal.SIGINT)
+                    server.wait()
+        ratios = [hooked / bare for hooked, bare in zip(tps["hooked"], tps["bare"])]
+        result = {"ratio": summary(ratios), "bare_tps": summary(tps["bare"])}
+        self.save("prefork", "pgbench -C: a PostgreSQL backend per connection", "ratio >= 0.99",
+                  result)
+        print("prefork: hooked / bare = %.3f [%.3f, %.3f] (bare %.0f connections/s); "
+              "target >= 0.99" % (result["ratio"]["median"], *result["ratio"]["ci95"],
+                                  result["bare_tps"]["median"]))
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
@@ -152,10 +206,10 @@ def main():
     parser.add_argument("--build", default=os.path.join(HERE, "..", "build", "release"))
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--out", default=os.path.join(HERE, "results"))
-    parser.add_argument("question", nargs="*", choices=[[], "startup", "idle", "fork"])
+    parser.add_argument("question", nargs="*", choices=[[], "startup", "idle", "fork", "prefork"])
     arguments = parser.parse_args()
     bench = Bench(os.path.abspath(arguments.build), arguments.repeat, arguments.out)
-    for question in arguments.question or ["startup", "idle", "fork"]:
+    for question in arguments.question or ["startup", "idle", "fork", "prefork"]:
         getattr(bench, question)()
 
 

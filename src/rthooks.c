@@ -107,12 +107,11 @@ static bool ids_change_begin(void)
     return true;
 }
 
-static void ids_change_end(bool paused, bool succeeded)
+/* That the ids changed needs no message: rth-admin compares them at each tick. */
+static void ids_change_end(bool paused)
 {
     if (paused)
         threads_resume();
-    if (succeeded)
-        rth__admin_ids_changed();
 }
 
 static struct rth_interpose_ops interpose_ops = {

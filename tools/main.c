@@ -175,6 +175,20 @@ int common_option(int option, char **argv, struct common_options *options)
     }
 }
 
+int parse_common_options(int argc, char **argv, struct common_options *ret_options)
+{
+    static const struct option long_options[] = {COMMON_LONG_OPTIONS, {0}};
+    int option;
+    while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+        int status = common_option(option, argv, ret_options);
+        if (status >= 0)
+            return status;
+    }
+    if (argc - optind > 1)
+        return usage_error("one target at a time, not '%s' as well", argv[optind + 1]);
+    return -1;
+}
+
 int usage_error(const char *format, ...)
 {
     va_list arguments;

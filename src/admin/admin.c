@@ -250,12 +250,6 @@ void rth__admin_resume(void)
         mark_failed("thread rth-admin", error);
 }
 
-void rth__admin_ids_changed(void)
-{
-    /* The tick compares the ids; a drop of privileges right after start is seen within 100 ms, a
-     * later one within a second. A knock would need a descriptor of the host's for an instant. */
-}
-
 void rth__admin_unlink_at_exit(void)
 {
     struct rth_admin_addresses at;

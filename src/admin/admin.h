@@ -36,8 +36,6 @@ bool rth__admin_port_is_free(void);
 /* Ends our threads' use of the endpoint and opens it again (unshare, setns): host threads. */
 void rth__admin_quiesce(void);
 void rth__admin_resume(void);
-/* The effective uid may have changed: looked at within one tick. Any thread, signal-safe. */
-void rth__admin_ids_changed(void);
 /* At exit: removes the socket file, nothing else. Host threads. */
 void rth__admin_unlink_at_exit(void);
 

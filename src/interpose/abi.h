@@ -54,10 +54,9 @@ struct rth_interpose_ops {
 
     /* Around a set*id call. begin returns true when it ended our threads, because their
      * capabilities are not the caller's and glibc aborts a process whose threads answer
-     * differently; end gets that back, and whether the call succeeded: sockets then move to the
-     * new user. */
+     * differently; end gets that back. */
     bool (*ids_change_begin)(void);
-    void (*ids_change_end)(bool paused, bool succeeded);
+    void (*ids_change_end)(bool paused);
     /* unshare(CLONE_NEWUSER…), setns: our threads end before it and come back after it. */
     void (*threads_quiesce)(void);
     void (*threads_resume)(void);

@@ -266,12 +266,17 @@ static void compose(const char **list, char *const envp[], char *preload, const 
 {
     size_t filled = 0;
     for (size_t i = 0; envp != NULL && envp[i] != NULL; i++) {
-        if (strncmp(envp[i], PRELOAD, PRELOAD_BYTES) == 0 ||
-            same_variable(envp[i], RTH_ENV_RUN_SAID))
+        if (same_variable(envp[i], RTH_ENV_RUN_SAID))
             continue;
-        list[filled++] = envp[i];
+        /* In the place of the user's own: the order is seen by the program. */
+        bool is_preload = strncmp(envp[i], PRELOAD, PRELOAD_BYTES) == 0;
+        if (is_preload && preload == NULL)
+            continue;
+        list[filled++] = is_preload ? preload : envp[i];
+        if (is_preload)
+            preload = NULL;
     }
-    if (preload[PRELOAD_BYTES] != '\0')
+    if (preload != NULL && preload[PRELOAD_BYTES] != '\0')
         list[filled++] = preload;
     for (size_t i = 0; i < item_count; i++)
         if (find_variable(envp, items[i]) == NULL)

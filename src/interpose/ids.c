@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The set*id family. Before the call the runtime looks whether its threads could answer it as the
- * caller does, and ends them where not; after a success, sockets named by user have to move.
+ * caller does, and ends them for its length where not.
  */
 #include "interpose/ops.h"
 #include "interpose/real.h"
@@ -19,7 +19,7 @@
         errno = saved_errno;                                                                       \
         int result = CALL;                                                                         \
         saved_errno = errno;                                                                       \
-        ops->ids_change_end(paused, result == 0);                                                  \
+        ops->ids_change_end(paused);                                                               \
         errno = saved_errno;                                                                       \
         return result;                                                                             \
     } while (0)

@@ -32,6 +32,8 @@ struct rth_proc_stat {
 };
 int rth__proc_stat_parse(const char *text, size_t size_bytes, struct rth_proc_stat *ret_stat);
 int rth__proc_stat_read(int root_fd, int pid, int tid, struct rth_proc_stat *ret_stat);
+/* "running" (or ready to), "sleeping", "disk", "stopped", "traced", "zombie", "idle", "dead". */
+const char *rth__proc_state_name(char state);
 
 struct rth_proc_status {
     char name[RTH_COMM_BYTES];

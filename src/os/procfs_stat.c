@@ -97,3 +97,25 @@ int rth__proc_stat_read(int root_fd, int pid, int tid, struct rth_proc_stat *ret
         return (int)size_bytes;
     return rth__proc_stat_parse(text, (size_t)size_bytes, ret_stat);
 }
+
+const char *rth__proc_state_name(char state)
+{
+    switch (state) {
+    case 'R':
+        return "running";
+    case 'S':
+        return "sleeping";
+    case 'D':
+        return "disk";
+    case 'T':
+        return "stopped";
+    case 't':
+        return "traced";
+    case 'Z':
+        return "zombie";
+    case 'I':
+        return "idle";
+    default:
+        return "dead";
+    }
+}

@@ -23,26 +23,6 @@
 
 #define WCHAN_BYTES 64
 
-static const char *state_word(char state)
-{
-    switch (state) {
-    case 'R':
-        return "running";
-    case 'S':
-        return "sleeping";
-    case 'D':
-        return "disk";
-    case 'T':
-        return "stopped";
-    case 't':
-        return "traced";
-    case 'I':
-        return "idle";
-    default:
-        return "dead";
-    }
-}
-
 struct listing {
     struct rth_json json;
     int root_fd;
@@ -74,7 +54,7 @@ static void write_thread(struct listing *listing, int tid, const struct rth_proc
     rth__json_object_begin(json);
     rth__json_member_int(json, "tid", tid);
     rth__json_member_string(json, "name", stat->comm);
-    rth__json_member_string(json, "state", state_word(stat->state));
+    rth__json_member_string(json, "state", rth__proc_state_name(stat->state));
     rth__json_member_string(json, "wchan", wchan);
     rth__json_member_double(json, "age_seconds",
                             listing->now_since_boot_s -

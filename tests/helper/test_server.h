@@ -83,7 +83,7 @@ RTH_TEST_MAYBE static void server_wait(void)
         bool un = at.unix_path[0] != '\0' || strcmp(at.unix_reason, "not open yet") != 0;
         if (un && (tcp || !rth__family_is_first()))
             return;
-        usleep(1000);
+        test_pause_us(1000);
     }
     fail_msg("the server did not open: tcp %s, unix %s", at.tcp_reason, at.unix_reason);
 }
@@ -180,7 +180,9 @@ RTH_TEST_MAYBE static int connect_tcp(void)
 RTH_TEST_MAYBE static int connect_path(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    size_t path_bytes = strlen(path) + 1;
+    assert_true(path_bytes <= sizeof(address.sun_path));
+    memcpy(address.sun_path, path, path_bytes);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
@@ -235,7 +237,7 @@ struct reply {
 
 RTH_TEST_MAYBE static void reply_parse(struct reply *reply)
 {
-    reply->status = reply->size_bytes > 12 ? atoi(reply->text + 9) : 0;
+    reply->status = reply->size_bytes > 12 ? (int)strtol(reply->text + 9, NULL, 10) : 0;
     const char *end = strstr(reply->text, "\r\n\r\n");
     reply->body = end != NULL ? end + 4 : reply->text + reply->size_bytes;
     reply->body_bytes = reply->size_bytes - (size_t)(reply->body - reply->text);
@@ -352,7 +354,7 @@ RTH_TEST_MAYBE static void wait_for(_Atomic int *counter, int at_least)
     for (int i = 0; i < CLIENT_LIMIT_MS; i++) {
         if (*counter >= at_least)
             return;
-        usleep(1000);
+        test_pause_us(1000);
     }
     fail_msg("the counter stays at %d", *counter);
 }
@@ -360,7 +362,7 @@ RTH_TEST_MAYBE static void wait_for(_Atomic int *counter, int at_least)
 RTH_TEST_MAYBE static void wait_for_no_exchange(void)
 {
     for (int i = 0; i < CLIENT_LIMIT_MS && rth__admin_counters.open_exchanges != 0; i++)
-        usleep(1000);
+        test_pause_us(1000);
     assert_int_equal(rth__admin_counters.open_exchanges, 0);
     assert_int_equal(rth__body_held_bytes(), 0);
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -32,5 +33,13 @@
         print_message("skipped: %s\n", reason);                                                    \
         skip();                                                                                    \
     } while (0)
+
+/* Between two looks at something that has a deadline of its own, or to show that nothing happens.
+ */
+static inline void test_pause_us(long us)
+{
+    struct timespec pause = {us / 1000000, us % 1000000 * 1000};
+    (void)nanosleep(&pause, NULL);
+}
 
 #endif /* RTH_TESTS_HELPER_UNIT_H */

@@ -44,28 +44,6 @@ struct process_maps process_maps(int root_fd, pid_t pid)
     return facts;
 }
 
-const char *state_name(char state)
-{
-    switch (state) {
-    case 'R':
-        return "running";
-    case 'S':
-        return "sleeping";
-    case 'D':
-        return "disk";
-    case 'T':
-        return "stopped";
-    case 't':
-        return "traced";
-    case 'Z':
-        return "zombie";
-    case 'I':
-        return "idle";
-    default:
-        return "dead";
-    }
-}
-
 double boot_seconds(void)
 {
     struct timespec now = {0};

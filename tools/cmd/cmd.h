@@ -56,6 +56,10 @@ struct common_options {
  */
 int common_option(int option, char **argv, struct common_options *options);
 
+/* For a command with the common options alone and at most one target: goes through all of them.
+ * Returns as common_option. */
+int parse_common_options(int argc, char **argv, struct common_options *ret_options);
+
 /* "rthooks: COMMAND: …" and a pointer to --help. Returns EXIT_USAGE. */
 int usage_error(const char *format, ...) RTH_PRINTF(1, 2);
 /* "rthooks: …" Returns status. */

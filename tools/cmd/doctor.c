@@ -144,16 +144,10 @@ static int examine(struct report *report, struct target *target,
 
 static int doctor_main(int argc, char **argv)
 {
-    static const struct option long_options[] = {COMMON_LONG_OPTIONS, {0}};
     struct common_options options = {0};
-    int option;
-    while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-        int status = common_option(option, argv, &options);
-        if (status >= 0)
-            return status;
-    }
-    if (argc - optind > 1)
-        return usage_error("one target at a time, not '%s' as well", argv[optind + 1]);
+    int parsed = parse_common_options(argc, argv, &options);
+    if (parsed >= 0)
+        return parsed;
     struct report report;
     report_init(&report);
     if (optind == argc) {

@@ -21,6 +21,7 @@
 #include "os/dir.h"
 #include "os/fd.h"
 #include "os/maps.h"
+#include "os/procfs.h"
 
 #define FD_SHARE_NOTE    0.8
 #define FD_SHARE_PROBLEM 0.95
@@ -47,7 +48,7 @@ static void check_identity(struct patient *patient)
                        "%s has ended; parent %d has not waited for it", status->name, status->ppid);
         else
             report_add(patient->report, FINDING_OK, "process", "%s, %s, age %s, parent %d",
-                       status->name, state_name(stat.state), age, status->ppid);
+                       status->name, rth__proc_state_name(stat.state), age, status->ppid);
     }
     if (status->ns_pid != patient->pid)
         report_add(patient->report, FINDING_OK, "namespace", "pid %d in its own pid namespace",
@@ -172,7 +173,7 @@ static void check_threads(struct patient *patient)
         size_t used = strlen(text);
         if (counts[i] > 0)
             snprintf(text + used, sizeof(text) - used, "%s%u %s", used > 0 ? ", " : "", counts[i],
-                     state_name(letters[i]));
+                     rth__proc_state_name(letters[i]));
     }
     bool stuck = counts[2] > 0 || counts[3] > 0; /* D, T */
     report_add(patient->report, stuck ? FINDING_NOTE : FINDING_OK, "threads", "%u: %s", total,

@@ -53,7 +53,7 @@ static json_t *thread_object(int root_fd, pid_t pid, int tid, const struct rth_p
     json_t *thread = json_object();
     json_object_set_new(thread, "tid", json_integer(tid));
     json_object_set_new(thread, "name", json_text(stat->comm));
-    json_object_set_new(thread, "state", json_string(state_name(stat->state)));
+    json_object_set_new(thread, "state", json_string(rth__proc_state_name(stat->state)));
     json_object_set_new(thread, "wchan", json_text(wchan));
     json_object_set_new(thread, "age_seconds", json_real(age_s > 0 ? age_s : 0));
     json_object_set_new(thread, "cpu_seconds", json_real(user_s + system_s));

@@ -312,7 +312,7 @@ static void reader_without_progress_is_dropped_at_the_deadline(void **state)
     send_text(fd, "GET /test/large?kib=20000 HTTP/1.1\r\n" HOST CLOSE "\r\n");
     for (int i = 0;
          i < CLIENT_LIMIT_MS && rth__admin_counters.rejected[RTH_REJECT_WRITE_TIMEOUT] == 0; i++)
-        usleep(1000);
+        test_pause_us(1000);
     assert_int_equal(rth__admin_counters.rejected[RTH_REJECT_WRITE_TIMEOUT], 1);
     wait_for_no_exchange();
     (void)close(fd);
@@ -338,7 +338,7 @@ static void half_a_request_and_silence_ends_at_the_deadline(void **state)
     send_text(fd, "HEAD /test/hello HTTP/1.1\r\n" HOST "\r\n");
     struct reply reply = read_reply(fd, 0);
     reply_free(&reply);
-    usleep(200 * 1000);
+    test_pause_us(200 * 1000);
     reply = exchange_on(fd, "HEAD /test/hello HTTP/1.1\r\n" HOST CLOSE "\r\n");
     assert_int_equal(reply.status, 200);
     reply_free(&reply);
@@ -456,7 +456,7 @@ static void continue_is_sent_once_when_it_is_expected(void **state)
     assert_string_equal(interim.text, "HTTP/1.1 100 Continue\r\n\r\n");
     reply_free(&interim);
     send_text(fd, "abc");
-    usleep(20 * 1000);
+    test_pause_us(20 * 1000);
     struct reply reply = exchange_on(fd, "def");
     assert_int_equal(reply.status, 200);
     assert_string_equal(reply.body, "set=- body=abcdef");
@@ -472,7 +472,7 @@ static void request_may_come_byte_by_byte(void **state)
     const char *text = "GET /test/hello HTTP/1.1\r\n" HOST CLOSE "\r\n";
     for (const char *p = text; *p != '\0'; p++) {
         send_all(fd, p, 1);
-        usleep(200);
+        test_pause_us(200);
     }
     struct reply reply = read_to_end(fd);
     assert_int_equal(reply.status, 200);
@@ -511,7 +511,7 @@ static void server_comes_back_after_a_pause(void **state)
             rth__admin_addresses(&at);
             if (at.unix_path[0] != '\0' && at.tcp[0] != '\0')
                 break;
-            usleep(1000);
+            test_pause_us(1000);
         }
         struct reply reply = get_on(connect_unix(), "/test/hello");
         assert_int_equal(reply.status, 200);

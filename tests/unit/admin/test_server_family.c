@@ -45,7 +45,7 @@ static void wait_for_socket(pid_t pid, bool there)
     for (int i = 0; i < CLIENT_LIMIT_MS; i++) {
         if ((access(path, F_OK) == 0) == there)
             return;
-        usleep(1000);
+        test_pause_us(1000);
     }
     fail_msg("%s %s", path, there ? "does not appear" : "stays");
 }
@@ -84,7 +84,7 @@ static void adopted_child_answers_on_its_own_socket_with_one_thread(void **state
     /* Hang-up of a call that computes on the child's only thread: it answers again. */
     int fd = connect_path(path);
     send_text(fd, "GET /test/compute HTTP/1.1\r\n" HOST "\r\n");
-    usleep(50 * 1000);
+    test_pause_us(50 * 1000);
     (void)close(fd);
     reply = get_on(connect_path(path), "/test/hello");
     assert_int_equal(reply.status, 200);
@@ -118,7 +118,7 @@ static void question_with_a_pid_is_passed_on(void **state)
         assert_true(dechunk(&reply));
     assert_int_equal(reply.body_bytes, 5000 * 1024);
     for (int i = 0; i < 5000; i++)
-        assert_int_equal(atoi(reply.body + (size_t)i * 1024), i);
+        assert_int_equal((int)strtol(reply.body + (size_t)i * 1024, NULL, 10), i);
     reply_free(&reply);
     char text[256];
     (void)snprintf(text, sizeof(text),
@@ -178,7 +178,7 @@ static void passed_on_question_ends_with_the_client_and_with_the_process(void **
     int fd = connect_tcp();
     send_text(fd, text);
     for (int i = 0; i < CLIENT_LIMIT_MS && rth__admin_counters.open_exchanges == 0; i++)
-        usleep(1000);
+        test_pause_us(1000);
     (void)close(fd);
     wait_for_no_exchange();
     /* A cut over there is a cut here. */
@@ -189,8 +189,8 @@ static void passed_on_question_ends_with_the_client_and_with_the_process(void **
     fd = connect_tcp();
     send_text(fd, text);
     for (int i = 0; i < CLIENT_LIMIT_MS && rth__admin_counters.open_exchanges == 0; i++)
-        usleep(1000);
-    usleep(20 * 1000);
+        test_pause_us(1000);
+    test_pause_us(20 * 1000);
     end_member(pid);
     reply = read_reply(fd, strlen("the process ended its answer early\n"));
     assert_int_equal(reply.status, 502);
@@ -253,7 +253,7 @@ static void child_takes_the_place_of_the_first_process_when_it_ends(void **state
     int answers = 0;
     for (int i = 0; i < CLIENT_LIMIT_MS && answers != member; i++) {
         answers = who_answers(port);
-        usleep(1000);
+        test_pause_us(1000);
     }
     assert_int_equal(answers, member);
     wait_for_socket(first, false); /* the new first process buried it */

@@ -99,7 +99,7 @@ static void public_listener_serves_public_artefacts_by_get_alone(void **state)
     struct rth_admin_addresses at;
     rth__admin_addresses(&at);
     assert_string_not_equal(at.public_tcp, "");
-    uint16_t port = (uint16_t)atoi(strrchr(at.public_tcp, ':') + 1);
+    uint16_t port = (uint16_t)strtol(strrchr(at.public_tcp, ':') + 1, NULL, 10);
     struct reply reply = exchange_on(
         connect_port(port), "GET /test/hello HTTP/1.1\r\nHost: pod.example:9090\r\n" CLOSE "\r\n");
     assert_int_equal(reply.status, 200);
@@ -192,7 +192,7 @@ static void off_opens_nothing_and_off_with_public_opens_that_alone(void **state)
         rth__admin_addresses(&at);
         if (at.public_tcp[0] != '\0')
             break;
-        usleep(1000);
+        test_pause_us(1000);
     }
     assert_string_not_equal(at.public_tcp, "");
     assert_string_equal(at.tcp, "");

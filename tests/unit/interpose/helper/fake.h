@@ -99,10 +99,10 @@ static bool fake_ids_begin(void)
     return fake.pauses_for_ids;
 }
 
-static void fake_ids_end(bool paused, bool succeeded)
+static void fake_ids_end(bool paused)
 {
     fake.ids_begun--;
-    fake.ids += succeeded;
+    fake.ids++;
     fake.resumed += paused;
 }
 
