@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RTH_UNWIND_ARCH_X86_64_H
+#define RTH_UNWIND_ARCH_X86_64_H
+
+#include <stdint.h>
+#include <ucontext.h>
+
+/* DWARF register numbers of x86-64 (System V ABI). */
+enum {
+    RTH_REG_RAX = 0,
+    RTH_REG_RDX = 1,
+    RTH_REG_RCX = 2,
+    RTH_REG_RBX = 3,
+    RTH_REG_RSI = 4,
+    RTH_REG_RDI = 5,
+    RTH_REG_RBP = 6,
+    RTH_REG_RSP = 7,
+    RTH_REG_R8 = 8,
+    RTH_REG_R15 = 15,
+    RTH_REG_RA = 16,
+    RTH_REG_COUNT = 17,
+};
+
+/* The registers a walk starts from. */
+struct rth_registers {
+    uint64_t value[RTH_REG_COUNT]; /* by DWARF number; [RTH_REG_RA] is the program counter */
+    uint32_t known;                /* bit per register: a sleeper's /proc entry gives pc and sp only */
+};
+
+/* From the context of a signal handler. */
+void rth__registers_from_ucontext_sigsafe(const ucontext_t *context,
+                                          struct rth_registers *ret_registers);
+/* From a program counter and stack pointer, and a frame pointer when has_fp is not 0. */
+void rth__registers_from_pc_sp_sigsafe(uint64_t pc, uint64_t sp, int has_fp, uint64_t fp,
+                                       struct rth_registers *ret_registers);
+
+#endif /* RTH_UNWIND_ARCH_X86_64_H */
