@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""run.py [--build DIR] [--repeat N] [--out DIR] [startup] [idle] [fork] [prefork]
+"""run.py [--build DIR] [--repeat N] [--out DIR] [QUESTION…]
 
 Bare and hooked, interleaved in one run, each pair one observation. Prints a line per question and
 writes bench/results/NAME.json with what it ran on.
@@ -54,6 +54,17 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+QUESTIONS = ["startup", "idle", "fork", "prefork", "footprint"]
+
+# What `rthooks run` adds to a process: rth-admin and rth-work.
+SERVICE_THREADS = 2
+
+
+def private_kib(pid):
+    with open("/proc/%d/smaps_rollup" % pid, encoding="utf-8") as file:
+        return sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
 
 
 class Bench:
@@ -132,21 +143,71 @@ class Bench:
         print("idle: %.4f %% of one CPU over %d s; target <= 0.1 %%" % (share * 100, seconds))
 
     def fork(self):
+        """Beside the bare program, one that has as many idle threads as rthooks adds."""
         loop = os.path.join(self.build, "bench", "bench_fork_loop")
         result = {}
         for mode, count in (("exit", "300"), ("exec", "150")):
-            ratios, bare = [], []
+            bare, threaded, hooked = [], [], []
             for _ in range(self.repeat):
-                argv = [loop, mode, count]
-                pair = [int(subprocess.run(command, capture_output=True, check=True).stdout)
-                        for command in (argv, self.hooked(argv))]
-                bare.append(pair[0] / 1e3)
-                ratios.append(pair[1] / pair[0])
-            result[mode] = {"ratio": summary(ratios), "bare_us": summary(bare)}
-            print("fork+%s: hooked / bare = %.3f [%.3f, %.3f] (bare %.0f us)"
+                for values, command in (
+                        (bare, [loop, mode, count, "0"]),
+                        (threaded, [loop, mode, count, str(SERVICE_THREADS)]),
+                        (hooked, self.hooked([loop, mode, count, "0"]))):
+                    output = subprocess.run(command, capture_output=True, check=True).stdout
+                    values.append(int(output) / 1e3)
+            result[mode] = {
+                "bare_us": summary(bare),
+                "ratio": summary([one / other for one, other in zip(hooked, bare)]),
+                "ratio_of_idle_threads": summary(
+                    [one / other for one, other in zip(threaded, bare)])}
+            print("fork+%s: hooked / bare = %.3f [%.3f, %.3f] (bare %.0f us); "
+                  "with %d idle threads of its own / bare = %.3f [%.3f, %.3f]; target <= 1.01"
                   % (mode, result[mode]["ratio"]["median"], *result[mode]["ratio"]["ci95"],
-                     result[mode]["bare_us"]["median"]))
+                     result[mode]["bare_us"]["median"], SERVICE_THREADS,
+                     result[mode]["ratio_of_idle_threads"]["median"],
+                     *result[mode]["ratio_of_idle_threads"]["ci95"]))
         self.save("fork", "What a fork costs in a hooked process", "ratio <= 1.01", result)
+
+    def child_memory(self, command, wait_s):
+        """Memory that a forked child has for itself, in KiB, wait_s after the fork."""
+        parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL)
+        try:
+            pid = int(parent.stdout.readline())
+            time.sleep(wait_s)
+            return private_kib(pid)
+        finally:
+            parent.stdin.close()
+            parent.wait()
+
+    def footprint(self):
+        """Differences to the bare program, in memory that no other process shares."""
+        loop = [os.path.join(self.build, "bench", "bench_fork_loop"), "child"]
+        young, adopted, redis = [], [], []
+        for _ in range(max(self.repeat // 4, 3)):
+            for values, wait_s in ((young, 0.05), (adopted, 1.5)):
+                values.append(self.child_memory(self.hooked(loop), wait_s)
+                              - self.child_memory(loop, wait_s))
+            pair = []
+            for hook in (self.hooked, list):
+                with tempfile.TemporaryDirectory() as folder:
+                    server = subprocess.Popen(
+                        hook(["redis-server", "--port", str(free_port()), "--save", "",
+                              "--dir", folder]),
+                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                    time.sleep(1.5)
+                    pair.append(private_kib(server.pid))
+                    server.send_signal(signal.SIGTERM)
+                    server.wait()
+            redis.append(pair[0] - pair[1])
+        result = {"child_before_adoption_kib": summary(young),
+                  "child_after_adoption_kib": summary(adopted), "idle_redis_kib": summary(redis)}
+        self.save("footprint", "Private memory that rthooks adds",
+                  "child <= 64 KiB before adoption, <= 1024 KiB after; process <= 8192 KiB", result)
+        print("footprint: child +%.0f KiB before adoption (target <= 64), +%.0f KiB after "
+              "(<= 1024); idle redis-server +%.0f KiB (<= 8192)"
+              % tuple(result[name]["median"] for name in (
+                  "child_before_adoption_kib", "child_after_adoption_kib", "idle_redis_kib")))
 
     def prefork(self, transactions=300):
         """A PostgreSQL backend per connection, two servers side by side, asked in turn."""
@@ -206,10 +267,10 @@ def main():
     parser.add_argument("--build", default=os.path.join(HERE, "..", "build", "release"))
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--out", default=os.path.join(HERE, "results"))
-    parser.add_argument("question", nargs="*", choices=[[], "startup", "idle", "fork", "prefork"])
+    parser.add_argument("question", nargs="*", choices=[[]] + QUESTIONS)
     arguments = parser.parse_args()
     bench = Bench(os.path.abspath(arguments.build), arguments.repeat, arguments.out)
-    for question in arguments.question or ["startup", "idle", "fork", "prefork"]:
+    for question in arguments.question or QUESTIONS:
         getattr(bench, question)()
 
 
