@@ -10,7 +10,7 @@ if(NOT RTH_SANITIZE)
 endif()
 
 add_library(rthooks SHARED $<TARGET_OBJECTS:rth_base> $<TARGET_OBJECTS:rth_runtime>)
-target_link_libraries(rthooks PRIVATE rth_flags)
+target_link_libraries(rthooks PRIVATE rth_flags rth_archives)
 target_include_directories(rthooks INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
     $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>
@@ -49,6 +49,7 @@ if(NOT RTH_SANITIZE)
     add_custom_command(OUTPUT ${single}
         COMMAND ${CMAKE_LINKER} -r -o ${single}.all $<TARGET_OBJECTS:rth_base>
                 $<TARGET_OBJECTS:rth_runtime> $<TARGET_OBJECTS:rth_note>
+                ${RTH_ZLIB_ARCHIVE} ${RTH_IBERTY_ARCHIVE}
         COMMAND ${CMAKE_OBJCOPY} --keep-global-symbols=${public_symbols} ${single}.all ${single}
         DEPENDS $<TARGET_OBJECTS:rth_base> $<TARGET_OBJECTS:rth_runtime>
                 $<TARGET_OBJECTS:rth_note> ${public_symbols} src/rthooks.map

@@ -41,25 +41,30 @@
 #include "os/fd.h"
 #include "os/rawsys.h"
 #include "processes/processes.h"
+#include "profile/cpu/cpu.h"
 #include "profile/index.h"
+#include "profile/threads/dump.h"
 #include "thread/credentials.h"
 #include "thread/host_signals.h"
 #include "runtime/runtime.h"
 #include "thread/registry.h"
+#include "thread/sigmux.h"
 #include "thread/threads.h"
 
 /* Every row may need earlier rows only. admin comes last: it serves what stands above it. */
 static const struct rth_capability *const capability_table[] = {
-    &rth__runtime_capability,   /* /version, status, config; identity */
-    &rth__log_capability,       /* what rthooks says of itself */
-    &rth__fork_capability,      /* which children become processes of ours */
-    &rth__threads_capability,   /* thread list, thread counts */
-    &rth__process_capability,   /* process_* series */
-    &rth__metrics_capability,   /* /metrics, own cost */
-    &rth__health_capability,    /* /livez, /readyz, /startupz */
-    &rth__profile_capability,   /* /debug/pprof/ index, cmdline */
-    &rth__processes_capability, /* /debug/processes */
-    &rth__admin_capability,     /* the endpoint */
+    &rth__runtime_capability,     /* /version, status, config; identity */
+    &rth__log_capability,         /* what rthooks says of itself */
+    &rth__fork_capability,        /* which children become processes of ours */
+    &rth__threads_capability,     /* thread list, thread counts */
+    &rth__process_capability,     /* process_* series */
+    &rth__metrics_capability,     /* /metrics, own cost */
+    &rth__health_capability,      /* /livez, /readyz, /startupz */
+    &rth__profile_capability,     /* /debug/pprof/ index, cmdline, symbol */
+    &rth__cpu_capability,         /* CPU profiles */
+    &rth__thread_dump_capability, /* stacks of all threads */
+    &rth__processes_capability,   /* /debug/processes */
+    &rth__admin_capability,       /* the endpoint */
 };
 #define CAPABILITY_COUNT (sizeof(capability_table) / sizeof(capability_table[0]))
 
@@ -114,6 +119,12 @@ static void ids_change_end(bool paused)
         threads_resume();
 }
 
+static void child_forked_sigsafe(void)
+{
+    rth__thread_forget_self_sigsafe();
+    rth__fork_child_forked_sigsafe();
+}
+
 static struct rth_interpose_ops interpose_ops = {
     .struct_size = sizeof(interpose_ops),
     .version = RTH_INTERPOSE_ABI_VERSION,
@@ -121,12 +132,13 @@ static struct rth_interpose_ops interpose_ops = {
     .thread_abandon = rth__thread_abandon,
     .thread_run = rth__thread_run,
     .child_calm = rth__fork_child_calm,
-    .child_forked_sigsafe = rth__fork_child_forked_sigsafe,
+    .child_forked_sigsafe = child_forked_sigsafe,
     .ids_change_begin = ids_change_begin,
     .ids_change_end = ids_change_end,
     .threads_quiesce = threads_quiesce,
     .threads_resume = threads_resume,
     .signal_action_sigsafe = rth__host_signals_note_sigsafe,
+    .signal_host_action_sigsafe = rth__sigmux_host_action_sigsafe,
 };
 
 /* Runs on the starting host thread only: dlsym takes the loader lock. */
@@ -239,6 +251,7 @@ static int start_everything(const struct rth_opts *opts, const struct rth_interp
     if (error != 0)
         return error;
     rth__runtime_facts_set(facts);
+    rth__thread_registry_start(info->thread_shared_set);
     rth__enable_on(identity->pid, ++generation);
     rth__capabilities_start();
     return 0;
@@ -257,6 +270,7 @@ static int start_locked(const struct rth_opts *opts, bool automatic)
     if (error == -EBUSY)
         return -EBUSY;
     facts.interposed = error == 0;
+    rth__sigmux_init(info.real_sigaction);
     facts.autostarted = facts.interposed && info.autostart != 0;
     if (automatic && !facts.autostarted) {
         if (facts.interposed)

@@ -8,7 +8,10 @@
 packages_for() {
     for purpose in "$@"; do
         case $purpose in
-        build) echo gcc g++ cmake ninja-build pkg-config libcurl4-openssl-dev libjansson-dev ;;
+        build)
+            echo gcc g++ cmake ninja-build pkg-config zlib1g-dev libiberty-dev
+            echo libcurl4-openssl-dev libjansson-dev libdw-dev libelf-dev
+            ;;
         demo) echo redis-server redis-tools curl ;;
         # The programs that the integration tests hook, and what judges their answers.
         test)

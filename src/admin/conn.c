@@ -18,6 +18,7 @@
 
 #define FIRST_BUFFER_BYTES 4096u
 #define BUFFER_MAX_BYTES   (RTH_HTTP_HEAD_MAX + RTH_HTTP_BODY_MAX)
+#define LARGE_BUFFER_BYTES (RTH_HTTP_HEAD_MAX + RTH_HTTP_LARGE_BODY_MAX)
 #define DRAIN_MAX_BYTES    ((uint32_t)1 << 20)
 /* Requests answered in a row on one connection before the others have their turn. */
 #define PIPELINE_TURN 4
@@ -194,13 +195,23 @@ static bool grow_buffer(struct rth_conn *conn, uint32_t capacity)
     return true;
 }
 
+/* Large bodies take half of our memory at most, however many connections send them. */
+static bool may_be_large(void)
+{
+    struct rth_arena_stats arena;
+    rth__arena_stats(&arena);
+    return arena.used_bytes < arena.cap_bytes / 2;
+}
+
 static bool make_room(struct rth_conn *conn)
 {
     if (conn->in_used < conn->in_capacity)
         return true;
     uint32_t capacity = conn->in_capacity == 0 ? FIRST_BUFFER_BYTES : conn->in_capacity * 2;
-    if (capacity > BUFFER_MAX_BYTES)
+    if (conn->in_capacity < BUFFER_MAX_BYTES && capacity > BUFFER_MAX_BYTES)
         capacity = BUFFER_MAX_BYTES;
+    else if (capacity > BUFFER_MAX_BYTES)
+        capacity = may_be_large() ? LARGE_BUFFER_BYTES : conn->in_capacity;
     return capacity > conn->in_capacity && grow_buffer(conn, capacity);
 }
 

@@ -221,14 +221,12 @@ static void run_write(struct rth_exchange *exchange)
                                                 : call->artefact->write(call, &exchange->sink));
 }
 
-static void run_begin(struct rth_exchange *exchange)
+/* begin or step: each may fail, ask for a wait, or go on to write. */
+static void run_until_wait(struct rth_exchange *exchange,
+                           int (*part)(struct rth_call *call, int64_t *ret_wait_ns))
 {
-    const struct rth_artefact *artefact = exchange->call.artefact;
     exchange->wait_ns = 0;
-    int error = nobody_waits(exchange) ? -ECANCELED
-                : artefact != NULL && artefact->begin != NULL
-                    ? artefact->begin(&exchange->call, &exchange->wait_ns)
-                    : 0;
+    int error = part != NULL ? part(&exchange->call, &exchange->wait_ns) : 0;
     if (error != 0) {
         conclude(exchange, error);
     } else if (exchange->wait_ns > 0) {
@@ -239,6 +237,23 @@ static void run_begin(struct rth_exchange *exchange)
     }
 }
 
+static void run_begin(struct rth_exchange *exchange)
+{
+    const struct rth_artefact *artefact = exchange->call.artefact;
+    if (nobody_waits(exchange))
+        conclude(exchange, -ECANCELED);
+    else
+        run_until_wait(exchange, artefact != NULL ? artefact->begin : NULL);
+}
+
+static void run_step(struct rth_exchange *exchange)
+{
+    if (nobody_waits(exchange))
+        run_write(exchange); /* which cancels */
+    else
+        run_until_wait(exchange, exchange->call.artefact->step);
+}
+
 /* On rth-work; on rth-admin in an adopted child and for what is dropped at stop. */
 static void run(struct rth_work_item *item)
 {
@@ -246,6 +261,9 @@ static void run(struct rth_work_item *item)
     switch (exchange->phase) {
     case RTH_PHASE_BEGIN:
         run_begin(exchange);
+        break;
+    case RTH_PHASE_STEP:
+        run_step(exchange);
         break;
     case RTH_PHASE_WRITE:
         run_write(exchange);
@@ -289,7 +307,7 @@ void rth__exchange_call(struct rth_exchange *exchange, const struct rth_artefact
 
 void rth__exchange_resume(struct rth_exchange *exchange)
 {
-    exchange->phase = RTH_PHASE_WRITE;
+    exchange->phase = RTH_PHASE_STEP;
     submit(exchange);
 }
 

@@ -172,7 +172,7 @@ static int take_content_length(struct head *head, struct rth_http_text value)
     for (size_t i = 0; i < value.size_bytes; i++) {
         if (value.data[i] < '0' || value.data[i] > '9')
             return bad(request, 400, "malformed Content-Length");
-        if (length <= RTH_HTTP_BODY_MAX) /* beyond, only the digits are still checked */
+        if (length <= RTH_HTTP_LARGE_BODY_MAX) /* beyond, only the digits are still checked */
             length = length * 10 + (uint64_t)(value.data[i] - '0');
     }
     head->has_length = true;
@@ -267,7 +267,8 @@ static int check_head(struct head *head)
             return bad(request, 400, "Transfer-Encoding where it must not be");
         return bad(request, 501, "Transfer-Encoding is not supported in requests");
     }
-    if (request->body_bytes > RTH_HTTP_BODY_MAX)
+    bool is_large = strcmp(request->path, RTH_HTTP_LARGE_BODY_PATH) == 0;
+    if (request->body_bytes > (is_large ? RTH_HTTP_LARGE_BODY_MAX : RTH_HTTP_BODY_MAX))
         return bad(request, 413, "the body is too large");
     request->keep_alive = !request->http10 && !head->wants_close;
     request->expects_continue = head->has_expect && !request->http10 && request->body_bytes > 0;

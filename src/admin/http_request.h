@@ -14,8 +14,11 @@
 #define RTH_HTTP_REQUEST_LINE_MAX 8192  /* longer: 414 */
 #define RTH_HTTP_HEAD_MAX         16384 /* longer: 431 */
 #define RTH_HTTP_HEADERS_MAX      100   /* more: 431 */
-#define RTH_HTTP_BODY_MAX         65536 /* longer: 413 */
+#define RTH_HTTP_BODY_MAX         65536 /* longer: 413; but for the next */
 #define RTH_HTTP_PATH_BYTES       1024  /* decoded, with the NUL; longer: 414 */
+/* pprof asks for the names of a whole profile at once: some ten thousand addresses. */
+#define RTH_HTTP_LARGE_BODY_PATH "/debug/pprof/symbol"
+#define RTH_HTTP_LARGE_BODY_MAX  (192 * 1024)
 
 enum rth_http_method { RTH_HTTP_GET, RTH_HTTP_HEAD, RTH_HTTP_POST };
 

@@ -135,7 +135,8 @@ struct rth_answer {
 
 enum rth_exchange_phase {
     RTH_PHASE_BEGIN,  /* begin is to run, or runs */
-    RTH_PHASE_WAIT,   /* begin asked to wait */
+    RTH_PHASE_WAIT,   /* begin or step asked to wait */
+    RTH_PHASE_STEP,   /* the wait is over: step is to run, or runs */
     RTH_PHASE_WRITE,  /* write is to run, or runs */
     RTH_PHASE_CANCEL, /* cancel is to run, or runs */
     RTH_PHASE_RELAY,  /* another process answers */

@@ -7,9 +7,10 @@
  * The same row serves a GET route, an episode file and a bundle entry; only the sink differs.
  *
  * Life of a call: begin (parse, take the first snapshot, say how long to wait) -> the wait, which
- * occupies no thread, so any number of captures run at once -> write (the body). cancel instead of
- * write when the client hung up or the process stops. begin, write and cancel run on rth-work (on
- * rth-admin in an adopted child, which has no other thread), one at a time, never concurrently.
+ * occupies no thread, so any number of captures run at once -> step, which may ask for another
+ * wait -> write (the body). cancel instead of what would come next when the client hung up or the
+ * process stops. All of them run on rth-work (on rth-admin in an adopted child, which has no other
+ * thread), one at a time, never concurrently.
  */
 
 #include <stdbool.h>
@@ -62,6 +63,9 @@ struct rth_artefact {
     uint32_t flags;
     /* Optional. Returns 0 or a negative errno (see rth__call_fail). ret_wait_ns starts as 0. */
     int (*begin)(struct rth_call *call, int64_t *ret_wait_ns);
+    /* Optional. After each wait: what a capture has to do meanwhile. ret_wait_ns starts as 0, which
+     * goes on to write. Returns 0 or a negative errno, which ends the call as begin's does. */
+    int (*step)(struct rth_call *call, int64_t *ret_wait_ns);
     /* Writes the body. Returns 0 or a negative errno. */
     int (*write)(struct rth_call *call, struct rth_sink *sink);
     /* Optional: releases what begin took. */

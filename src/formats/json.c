@@ -6,6 +6,7 @@
 
 #include "formats/number.h"
 #include "formats/sink.h"
+#include "formats/utf8.h"
 
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 
@@ -55,39 +56,6 @@ static void end(struct rth_json *json, const char *bracket)
     put(json, bracket, 1);
 }
 
-/* Length of the well-formed UTF-8 sequence at text, 0 when it is none (Unicode table 3-7). */
-static size_t utf8_length(const unsigned char *text, size_t size_bytes)
-{
-    unsigned char first = text[0];
-    unsigned char second_min = 0x80, second_max = 0xbf;
-    size_t length;
-    if (first < 0x80)
-        return 1;
-    if (first >= 0xc2 && first <= 0xdf)
-        length = 2;
-    else if ((first & 0xf0) == 0xe0)
-        length = 3;
-    else if (first >= 0xf0 && first <= 0xf4)
-        length = 4;
-    else
-        return 0;
-    if (first == 0xe0)
-        second_min = 0xa0;
-    else if (first == 0xed)
-        second_max = 0x9f; /* no surrogates */
-    else if (first == 0xf0)
-        second_min = 0x90;
-    else if (first == 0xf4)
-        second_max = 0x8f;
-    if (size_bytes < length || text[1] < second_min || text[1] > second_max)
-        return 0;
-    for (size_t i = 2; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    return length;
-}
-
 static void put_escape(struct rth_json *json, unsigned char character)
 {
     static const char hex[] = "0123456789abcdef";
@@ -110,7 +78,7 @@ static void put_quoted(struct rth_json *json, const char *text, size_t size_byte
     put(json, "\"", 1);
     while (at < size_bytes) {
         unsigned char character = (unsigned char)text[at];
-        size_t length = utf8_length((const unsigned char *)text + at, size_bytes - at);
+        size_t length = rth__utf8_length((const unsigned char *)text + at, size_bytes - at);
         bool escape = character < 0x20 || character == '"' || character == '\\';
         if (length != 0 && !escape) {
             at += length;

@@ -11,6 +11,7 @@
  * meaning raises RTH_INTERPOSE_ABI_VERSION.
  */
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,19 @@
 #define RTH_SIGNAL_DEFAULT 0
 #define RTH_SIGNAL_IGNORE  1
 #define RTH_SIGNAL_HANDLER 2
+
+/* What the interposer tells of a thread; lives in memory of the runtime that is never given back. A
+ * reader on another thread copies, and believes the copy if `changes` is the same afterwards. */
+struct rth_blocked_frame {
+    const struct rth_blocked_frame *previous; /* the wait around this one, NULL for none */
+    struct rth_thread_shared *owner;
+    uintptr_t leaf;       /* the function that waits */
+    uintptr_t pc, sp, fp; /* of its caller: where it returns to, with which registers */
+};
+struct rth_thread_shared {
+    const struct rth_blocked_frame *blocked; /* on the thread's stack; NULL: in no wrapped call */
+    uint64_t changes;
+};
 
 /* Slow paths, installed by the runtime. All are called on host threads with no lock of ours held,
  * keep errno, and may be called from several threads at once. None may be NULL. */
@@ -62,6 +76,11 @@ struct rth_interpose_ops {
     void (*threads_resume)(void);
     /* sigaction, signal and relatives succeeded. kind: RTH_SIGNAL_*. */
     void (*signal_action_sigsafe)(int signal_number, int kind);
+    /* sigaction for a signal whose handler is the runtime's: the host's view of it is kept and
+     * answered there. Returns 1 when the signal is not such a one, and the caller passes through;
+     * else what sigaction would. Also called in children of any kind. */
+    int (*signal_host_action_sigsafe)(int signal_number, const struct sigaction *action,
+                                      struct sigaction *ret_before);
 };
 
 /* What the interposer found out before main. */
@@ -76,6 +95,11 @@ struct rth_interpose_info {
     /* The entries taken out of the environment, "KEY=VALUE", NULL-terminated: settings that
      * `rthooks run` made by its options (RTHOOKS_RUN_SET) are found only here. */
     const char *const *saved_environment;
+    /* The original, for what the runtime does on its own account. */
+    int (*real_sigaction)(int signal_number, const struct sigaction *action,
+                          struct sigaction *ret_before);
+    /* Where the calling thread's wrappers shall tell where it waits; NULL: nowhere. */
+    void (*thread_shared_set)(struct rth_thread_shared *shared);
 };
 
 /*

@@ -3,6 +3,7 @@
  * Waits on descriptors: poll, select, epoll and accept families. Everywhere but in a forked child
  * that waits for its adoption they are the original and nothing else; there, see calm.h.
  */
+#include "interpose/blocked.h"
 #include "interpose/calm.h"
 #include "interpose/real.h"
 
@@ -48,8 +49,10 @@ static int try_ppoll(void *argument, int64_t wait_ns, bool last)
 
 RTH__EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-    if (!rth__calm_wanted())
+    if (!rth__calm_wanted()) {
+        RTH__BLOCKED_IN(rth__real()->poll);
         return rth__real()->poll(fds, count, timeout_ms);
+    }
     struct poll_call call = {.fds = fds, .count = count};
     return rth__calm_wait(poll_timeout_to_ns(timeout_ms), try_poll, &call);
 }
@@ -57,8 +60,10 @@ RTH__EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 RTH__EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
                       const sigset_t *mask)
 {
-    if (!rth__calm_wanted() || (timeout != NULL && !rth__timespec_valid(timeout)))
+    if (!rth__calm_wanted() || (timeout != NULL && !rth__timespec_valid(timeout))) {
+        RTH__BLOCKED_IN(rth__real()->ppoll);
         return rth__real()->ppoll(fds, count, timeout, mask);
+    }
     struct poll_call call = {.fds = fds, .count = count, .mask = mask};
     return rth__calm_wait(rth__timespec_to_ns(timeout), try_ppoll, &call);
 }
@@ -66,16 +71,20 @@ RTH__EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *t
 /* What fortified callers call; the original aborts the program when the array is too short. */
 RTH__EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t fds_bytes)
 {
-    if (!rth__calm_wanted() || fds_bytes / sizeof(*fds) < count)
+    if (!rth__calm_wanted() || fds_bytes / sizeof(*fds) < count) {
+        RTH__BLOCKED_IN(rth__real()->__poll_chk);
         return rth__real()->__poll_chk(fds, count, timeout_ms, fds_bytes);
+    }
     return poll(fds, count, timeout_ms);
 }
 
 RTH__EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
                             const sigset_t *mask, size_t fds_bytes)
 {
-    if (!rth__calm_wanted() || fds_bytes / sizeof(*fds) < count)
+    if (!rth__calm_wanted() || fds_bytes / sizeof(*fds) < count) {
+        RTH__BLOCKED_IN(rth__real()->__ppoll_chk);
         return rth__real()->__ppoll_chk(fds, count, timeout, mask, fds_bytes);
+    }
     return ppoll(fds, count, timeout, mask);
 }
 
@@ -134,8 +143,10 @@ RTH__EXPORT int select(int count, fd_set *read_set, fd_set *write_set, fd_set *e
     bool divided = rth__calm_wanted() && count >= 0 && count <= SELECT_FDS_MAX &&
                    (timeout == NULL ||
                     (timeout->tv_sec >= 0 && timeout->tv_usec >= 0 && timeout->tv_usec < 1000000));
-    if (!divided)
+    if (!divided) {
+        RTH__BLOCKED_IN(rth__real()->select);
         return rth__real()->select(count, read_set, write_set, except_set, timeout);
+    }
     fd_set *const sets[3] = {read_set, write_set, except_set};
     if (timeout == NULL)
         return select_in_parts(count, sets, RTH__FOREVER, NULL);
@@ -155,8 +166,10 @@ RTH__EXPORT int pselect(int count, fd_set *read_set, fd_set *write_set, fd_set *
                         const struct timespec *timeout, const sigset_t *mask)
 {
     if (!rth__calm_wanted() || count < 0 || count > SELECT_FDS_MAX ||
-        (timeout != NULL && !rth__timespec_valid(timeout)))
+        (timeout != NULL && !rth__timespec_valid(timeout))) {
+        RTH__BLOCKED_IN(rth__real()->pselect);
         return rth__real()->pselect(count, read_set, write_set, except_set, timeout, mask);
+    }
     fd_set *const sets[3] = {read_set, write_set, except_set};
     return select_in_parts(count, sets, rth__timespec_to_ns(timeout), mask);
 }
@@ -189,8 +202,10 @@ static int try_epoll_pwait2(void *argument, int64_t wait_ns, bool last)
 
 RTH__EXPORT int epoll_wait(int epoll_fd, struct epoll_event *events, int max_events, int timeout_ms)
 {
-    if (!rth__calm_wanted())
+    if (!rth__calm_wanted()) {
+        RTH__BLOCKED_IN(rth__real()->epoll_wait);
         return rth__real()->epoll_wait(epoll_fd, events, max_events, timeout_ms);
+    }
     struct epoll_call call = {epoll_fd, max_events, events, NULL};
     return rth__calm_wait(poll_timeout_to_ns(timeout_ms), try_epoll, &call);
 }
@@ -198,8 +213,10 @@ RTH__EXPORT int epoll_wait(int epoll_fd, struct epoll_event *events, int max_eve
 RTH__EXPORT int epoll_pwait(int epoll_fd, struct epoll_event *events, int max_events,
                             int timeout_ms, const sigset_t *mask)
 {
-    if (!rth__calm_wanted())
+    if (!rth__calm_wanted()) {
+        RTH__BLOCKED_IN(rth__real()->epoll_pwait);
         return rth__real()->epoll_pwait(epoll_fd, events, max_events, timeout_ms, mask);
+    }
     struct epoll_call call = {epoll_fd, max_events, events, mask};
     return rth__calm_wait(poll_timeout_to_ns(timeout_ms), try_epoll, &call);
 }
@@ -212,8 +229,10 @@ RTH__EXPORT int epoll_pwait2(int epoll_fd, struct epoll_event *events, int max_e
         errno = ENOSYS;
         return -1;
     }
-    if (!rth__calm_wanted() || (timeout != NULL && !rth__timespec_valid(timeout)))
+    if (!rth__calm_wanted() || (timeout != NULL && !rth__timespec_valid(timeout))) {
+        RTH__BLOCKED_IN(rth__real()->epoll_pwait2);
         return real->epoll_pwait2(epoll_fd, events, max_events, timeout, mask);
+    }
     struct epoll_call call = {epoll_fd, max_events, events, mask};
     return rth__calm_wait(rth__timespec_to_ns(timeout), try_epoll_pwait2, &call);
 }
@@ -297,8 +316,10 @@ static int accept_calmly(struct accept_call *call)
 RTH__EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *address_bytes)
 {
     struct sockaddr *plain = address.__sockaddr__;
-    if (!rth__calm_wanted())
+    if (!rth__calm_wanted()) {
+        RTH__BLOCKED_IN(rth__real()->accept);
         return rth__real()->accept(fd, address, address_bytes);
+    }
     struct accept_call call = {.fd = fd, .address = plain, .address_bytes = address_bytes};
     return accept_calmly(&call);
 }
@@ -306,8 +327,10 @@ RTH__EXPORT int accept(int fd, __SOCKADDR_ARG address, socklen_t *address_bytes)
 RTH__EXPORT int accept4(int fd, __SOCKADDR_ARG address, socklen_t *address_bytes, int flags)
 {
     struct sockaddr *plain = address.__sockaddr__;
-    if (!rth__calm_wanted())
+    if (!rth__calm_wanted()) {
+        RTH__BLOCKED_IN(rth__real()->accept4);
         return rth__real()->accept4(fd, address, address_bytes, flags);
+    }
     struct accept_call call = {.original4 = rth__real()->accept4,
                                .fd = fd,
                                .flags = flags,

@@ -3,6 +3,7 @@
  * Waits for time or for a signal: the sleeps, pause, sigsuspend, sigwait and relatives. As in
  * blocking_fds.c, only a forked child that waits for its adoption sees more than the original.
  */
+#include "interpose/blocked.h"
 #include "interpose/calm.h"
 #include "interpose/real.h"
 
@@ -43,8 +44,10 @@ static int sleep_calmly(struct sleep_call *call, int64_t wait_ns, struct timespe
 
 RTH__EXPORT int nanosleep(const struct timespec *wait, struct timespec *ret_left)
 {
-    if (!rth__calm_wanted() || !rth__timespec_valid(wait))
+    if (!rth__calm_wanted() || !rth__timespec_valid(wait)) {
+        RTH__BLOCKED_IN(rth__real()->nanosleep);
         return rth__real()->nanosleep(wait, ret_left);
+    }
     struct sleep_call call = {.clock = CLOCK_MONOTONIC};
     int error = sleep_calmly(&call, rth__timespec_to_ns(wait), ret_left);
     if (error == 0)
@@ -65,8 +68,10 @@ RTH__EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespe
 {
     struct timespec now;
     if (!rth__calm_wanted() || !rth__timespec_valid(time) || !clock_is_divisible(clock) ||
-        (flags & ~TIMER_ABSTIME) != 0 || clock_gettime(clock, &now) != 0)
+        (flags & ~TIMER_ABSTIME) != 0 || clock_gettime(clock, &now) != 0) {
+        RTH__BLOCKED_IN(rth__real()->clock_nanosleep);
         return rth__real()->clock_nanosleep(clock, flags, time, ret_left);
+    }
     struct sleep_call call = {.clock = clock};
     int64_t wait_ns = rth__timespec_to_ns(time);
     if ((flags & TIMER_ABSTIME) != 0) {
@@ -81,8 +86,10 @@ RTH__EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespe
 
 RTH__EXPORT unsigned int sleep(unsigned int seconds)
 {
-    if (!rth__calm_wanted())
+    if (!rth__calm_wanted()) {
+        RTH__BLOCKED_IN(rth__real()->sleep);
         return rth__real()->sleep(seconds);
+    }
     struct sleep_call call = {.clock = CLOCK_MONOTONIC};
     struct timespec left = {0};
     if (sleep_calmly(&call, seconds * INT64_C(1000000000), &left) == 0)
@@ -93,8 +100,10 @@ RTH__EXPORT unsigned int sleep(unsigned int seconds)
 
 RTH__EXPORT int(usleep)(useconds_t microseconds)
 {
-    if (!rth__calm_wanted())
+    if (!rth__calm_wanted()) {
+        RTH__BLOCKED_IN(rth__real()->usleep);
         return (rth__real()->usleep)(microseconds);
+    }
     struct timespec wait = rth__ns_to_timespec(microseconds * INT64_C(1000));
     return nanosleep(&wait, NULL);
 }
@@ -115,16 +124,20 @@ static int try_suspend(void *argument, int64_t wait_ns, bool last)
 
 RTH__EXPORT int sigsuspend(const sigset_t *mask)
 {
-    if (!rth__calm_wanted())
+    if (!rth__calm_wanted()) {
+        RTH__BLOCKED_IN(rth__real()->sigsuspend);
         return rth__real()->sigsuspend(mask);
+    }
     sigset_t copy = *mask;
     return rth__calm_wait(RTH__FOREVER, try_suspend, &copy);
 }
 
 RTH__EXPORT int pause(void)
 {
-    if (!rth__calm_wanted())
+    if (!rth__calm_wanted()) {
+        RTH__BLOCKED_IN(rth__real()->pause);
         return rth__real()->pause();
+    }
     return rth__calm_wait(RTH__FOREVER, try_suspend, NULL);
 }
 
@@ -146,24 +159,30 @@ static int try_sigwait(void *argument, int64_t wait_ns, bool last)
 
 RTH__EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 {
-    if (!rth__calm_wanted() || (timeout != NULL && !rth__timespec_valid(timeout)))
+    if (!rth__calm_wanted() || (timeout != NULL && !rth__timespec_valid(timeout))) {
+        RTH__BLOCKED_IN(rth__real()->sigtimedwait);
         return rth__real()->sigtimedwait(set, info, timeout);
+    }
     struct sigwait_call call = {set, info};
     return rth__calm_wait(rth__timespec_to_ns(timeout), try_sigwait, &call);
 }
 
 RTH__EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
 {
-    if (!rth__calm_wanted())
+    if (!rth__calm_wanted()) {
+        RTH__BLOCKED_IN(rth__real()->sigwaitinfo);
         return rth__real()->sigwaitinfo(set, info);
+    }
     struct sigwait_call call = {set, info};
     return rth__calm_wait(RTH__FOREVER, try_sigwait, &call);
 }
 
 RTH__EXPORT int sigwait(const sigset_t *set, int *ret_signal)
 {
-    if (!rth__calm_wanted())
+    if (!rth__calm_wanted()) {
+        RTH__BLOCKED_IN(rth__real()->sigwait);
         return rth__real()->sigwait(set, ret_signal);
+    }
     struct sigwait_call call = {set, NULL};
     int saved_errno = errno;
     int result;

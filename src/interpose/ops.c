@@ -2,6 +2,7 @@
 /* Attach and detach: the one exported name that is not libc's. */
 #include "interpose/ops.h"
 
+#include "interpose/blocked.h"
 #include "interpose/boot.h"
 #include "interpose/dl.h"
 #include "interpose/environment.h"
@@ -24,7 +25,7 @@ static bool ops_usable(const struct rth_interpose_ops *ops)
            ops->child_calm != NULL && ops->child_forked_sigsafe != NULL &&
            ops->ids_change_begin != NULL && ops->ids_change_end != NULL &&
            ops->threads_quiesce != NULL && ops->threads_resume != NULL &&
-           ops->signal_action_sigsafe != NULL;
+           ops->signal_action_sigsafe != NULL && ops->signal_host_action_sigsafe != NULL;
 }
 
 /* What every version of the structure has had. */
@@ -42,6 +43,8 @@ static void fill_info(struct rth_interpose_info *ret_info)
         .follow = boot->follow,
         .loader_generation = &rth__dl_generation,
         .saved_environment = rth__environment_saved(),
+        .real_sigaction = rth__real()->sigaction,
+        .thread_shared_set = rth__thread_shared_set,
     };
     size_t bytes = ret_info->struct_size < sizeof(info) ? ret_info->struct_size : sizeof(info);
     memcpy(ret_info, &info, bytes);

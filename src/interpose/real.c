@@ -18,6 +18,7 @@ __attribute__((noinline)) void rth__real_resolve(void)
     RTH__REAL_NAMES(RTH__REAL_FIND)
     RTH__REAL_FIND(sigset)
     RTH__REAL_FIND(sigignore)
+    RTH__REAL_FIND(siginterrupt)
 #undef RTH__REAL_FIND
     rth__dl_real_dlopen = dlsym(RTLD_NEXT, "dlopen");
     rth__dl_real_dlmopen = dlsym(RTLD_NEXT, "dlmopen");

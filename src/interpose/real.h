@@ -64,6 +64,7 @@ struct rth__real {
     /* Marked deprecated where they are declared. */
     sighandler_t (*sigset)(int signal_number, sighandler_t handler);
     int (*sigignore)(int signal_number);
+    int (*siginterrupt)(int signal_number, int interrupts);
 };
 
 /* Written by rth__real_resolve alone, always with the same values. A name that this libc lacks

@@ -59,6 +59,17 @@ int rth__proc_schedstat_parse(const char *text, size_t size_bytes,
 int rth__proc_schedstat_read(int root_fd, int pid, int tid,
                              struct rth_proc_schedstat *ret_schedstat);
 
+/* /proc/PID/task/TID/syscall: where a thread left user space. */
+struct rth_proc_syscall {
+    bool running;   /* in user space or on its way: nothing else is known */
+    int64_t number; /* of the system call; -1: not in one (a page fault, a stop) */
+    uint64_t sp, pc;
+};
+int rth__proc_syscall_parse(const char *text, size_t size_bytes,
+                            struct rth_proc_syscall *ret_syscall);
+/* -EACCES where the kernel keeps it from us: a process that has changed its user. */
+int rth__proc_syscall_read(int root_fd, int pid, int tid, struct rth_proc_syscall *ret_syscall);
+
 #define RTH_PROC_UNLIMITED UINT64_MAX
 struct rth_proc_limits {
     uint64_t open_files_soft, open_files_hard;       /* RTH_PROC_UNLIMITED for "unlimited" */

@@ -12,6 +12,7 @@
 #include "core/redact.h"
 #include "core/service_thread.h"
 #include "os/procfs.h"
+#include "profile/symbol.h"
 
 #define CMDLINE_BYTES 16384
 #define PROFILES_MAX  64
@@ -105,6 +106,15 @@ static const struct rth_artefact artefacts[] = {
         .description = "The command line invocation of the current program",
         .flags = RTH_ARTEFACT_PROFILE | RTH_ARTEFACT_BY_PID,
         .write = write_cmdline,
+    },
+    {
+        .name = "symbol",
+        .path = "/debug/pprof/symbol",
+        .content_type = "text/plain; charset=utf-8",
+        .description = "Function names of program counters, given with '+' between as the raw "
+                       "query of a GET or the body of a POST",
+        .flags = RTH_ARTEFACT_PROFILE | RTH_ARTEFACT_POST | RTH_ARTEFACT_BY_PID,
+        .write = rth__symbol_write,
     },
 };
 

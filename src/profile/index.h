@@ -4,7 +4,7 @@
 
 #include "core/capability.h"
 
-/* The row "profile": the /debug/pprof/ index and cmdline. */
+/* The row "profile": the /debug/pprof/ index, cmdline and symbol. */
 extern const struct rth_capability rth__profile_capability;
 
 #endif /* RTH_PROFILE_INDEX_H */

@@ -33,7 +33,8 @@ int rth__symbol_set_resolve(struct rth_symbol_set *set, int root_fd,
                             bool (*cancelled)(void *userdata), void *userdata);
 /* The answer for a frame of the set; all NULL when it is unknown. */
 struct rth_symbol rth__symbol_find(const struct rth_symbol_set *set, rth_frame frame);
-/* Whether the module has symbols at all: decides has_functions. False also when it was not asked. */
+/* Whether the module has symbols at all: decides has_functions. False also when it was not asked.
+ */
 bool rth__symbol_set_has_names(const struct rth_symbol_set *set, uint32_t module_id);
 
 #endif /* RTH_SYMBOLS_SYMBOLS_H */

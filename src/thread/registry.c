@@ -20,6 +20,7 @@
 #include "core/enable.h"
 #include "core/lock.h"
 #include "core/service_thread.h"
+#include "interpose/abi.h"
 #include "os/clock.h"
 #include "os/rawsys.h"
 
@@ -34,8 +35,8 @@ struct block {
     int64_t created_ns;
     void *(*start)(void *);
     void *argument;
-    struct block *next_free; /* protected by free_lock */
-    uint64_t reserved[2];
+    struct block *next_free;         /* protected by free_lock */
+    struct rth_thread_shared shared; /* the thread's wrappers write it */
 };
 _Static_assert(sizeof(struct block) == 64, "a block is a cache line");
 
@@ -44,6 +45,10 @@ static struct rth_lock free_lock = RTH_LOCK_INIT(RTH_RANK_THREADS);
 static struct block *free_list;
 static struct block *chunks[CHUNKS_MAX];
 static _Atomic unsigned chunk_count;
+
+static const struct rth_thread_observer *_Atomic observer;
+/* The interposer's; NULL without one. Written at start. */
+static void (*set_shared)(struct rth_thread_shared *shared);
 
 static _Atomic uint64_t created_count;
 static _Atomic uint64_t unseen_count;
@@ -110,6 +115,19 @@ void rth__thread_abandon(void *handle)
     give_block(handle);
 }
 
+void rth__thread_observe(const struct rth_thread_observer *new_observer)
+{
+    atomic_store_explicit(&observer, new_observer, memory_order_release);
+}
+
+static void show_waits_in(struct block *block)
+{
+    if (block != NULL)
+        block->shared.blocked = NULL;
+    if (set_shared != NULL)
+        set_shared(block != NULL ? &block->shared : NULL);
+}
+
 /* What the end of a thread needs, kept on its own stack: after a fork inside the thread the block
  * is wiped, and the generation of the runtime tells that it is no longer ours to touch. */
 struct leaving {
@@ -122,6 +140,10 @@ static void leave(void *userdata)
     const struct leaving *leaving = userdata;
     if (rth__enable_page()->generation != leaving->runtime_generation)
         return;
+    const struct rth_thread_observer *told = atomic_load_explicit(&observer, memory_order_acquire);
+    if (told != NULL)
+        told->ending(leaving->block->tid);
+    show_waits_in(NULL);
     atomic_store_explicit(&leaving->block->state, RTH_THREAD_EXITING, memory_order_release);
     live_count--;
     give_block(leaving->block);
@@ -135,7 +157,11 @@ void *rth__thread_run(void *handle)
     void *argument = block->argument;
     block->tid = rth__raw_gettid_sigsafe();
     live_count++;
+    show_waits_in(block);
     atomic_store_explicit(&block->state, RTH_THREAD_LIVE, memory_order_release);
+    const struct rth_thread_observer *told = atomic_load_explicit(&observer, memory_order_acquire);
+    if (told != NULL)
+        told->started(block->tid);
     void *result;
     /* Also on pthread_exit and cancellation. */
     pthread_cleanup_push(leave, &leaving);
@@ -144,26 +170,60 @@ void *rth__thread_run(void *handle)
     return result;
 }
 
-bool rth__thread_find(int tid, struct rth_thread_info *ret_info)
+static const struct block *live_block_of(int tid)
 {
     unsigned count = atomic_load_explicit(&chunk_count, memory_order_acquire);
     for (unsigned i = 0; i < count; i++) {
         for (size_t k = 0; k < CHUNK_BLOCKS; k++) {
             const struct block *block = &chunks[i][k];
-            if (atomic_load_explicit(&block->state, memory_order_acquire) != RTH_THREAD_LIVE ||
-                block->tid != tid)
-                continue;
-            struct rth_thread_info info = {block->generation, tid, block->creator_tid,
-                                           block->created_ns};
-            /* It may have ended and been reused while we copied. */
-            if (atomic_load_explicit(&block->state, memory_order_acquire) != RTH_THREAD_LIVE ||
-                block->generation != info.generation)
-                continue;
-            *ret_info = info;
-            return true;
+            if (atomic_load_explicit(&block->state, memory_order_acquire) == RTH_THREAD_LIVE &&
+                block->tid == tid)
+                return block;
         }
     }
-    return false;
+    return NULL;
+}
+
+bool rth__thread_find(int tid, struct rth_thread_info *ret_info)
+{
+    const struct block *block = live_block_of(tid);
+    if (block == NULL)
+        return false;
+    struct rth_thread_info info = {block->generation, tid, block->creator_tid, block->created_ns};
+    /* It may have ended and been reused while we copied. */
+    if (atomic_load_explicit(&block->state, memory_order_acquire) != RTH_THREAD_LIVE ||
+        block->generation != info.generation || block->tid != tid)
+        return false;
+    *ret_info = info;
+    return true;
+}
+
+const struct rth_thread_shared *rth__thread_shared_of(int tid)
+{
+    const struct block *block = live_block_of(tid);
+    return block != NULL ? &block->shared : NULL;
+}
+
+void rth__thread_registry_start(void (*shared_set)(struct rth_thread_shared *shared))
+{
+    set_shared = shared_set;
+    int tid = rth__raw_gettid_sigsafe();
+    if (shared_set == NULL || rth__thread_shared_of(tid) != NULL) /* started again after a stop */
+        return;
+    struct block *block = take_block();
+    if (block == NULL)
+        return;
+    block->tid = tid;
+    block->creator_tid = 0;
+    block->created_ns = 0; /* not created under our eyes: /proc knows its age */
+    live_count++;
+    atomic_store_explicit(&block->state, RTH_THREAD_LIVE, memory_order_release);
+    show_waits_in(block);
+}
+
+void rth__thread_forget_self_sigsafe(void)
+{
+    show_waits_in(NULL);
 }
 
 uint64_t rth__thread_created_count(void)
@@ -195,4 +255,6 @@ void rth__thread_registry_child_reset(void)
     created_count = 0;
     unseen_count = 0;
     live_count = 0;
+    rth__thread_observe(NULL);
+    rth__thread_registry_start(set_shared);
 }

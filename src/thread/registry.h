@@ -26,10 +26,30 @@ struct rth_thread_info {
     int64_t created_ns; /* CLOCK_MONOTONIC */
 };
 
+struct rth_thread_shared; /* interpose/abi.h */
+
+/* How the calling thread's wrappers are told where to show where they wait; NULL without an
+ * interposer. Also gives the calling thread, the host's first one, a block. */
+void rth__thread_registry_start(void (*shared_set)(struct rth_thread_shared *shared));
+/* In a child, right after fork: its block is the parent's. Signal-safe. */
+void rth__thread_forget_self_sigsafe(void);
+/* The part of a thread's block that its wrappers write; NULL when tid has no block. The memory is
+ * never given back, but may pass to another thread: see rth_thread_shared. */
+const struct rth_thread_shared *rth__thread_shared_of(int tid);
+
 /* For struct rth_interpose_ops. */
 void *rth__thread_prepare(void *(*start)(void *), void *argument);
 void rth__thread_abandon(void *handle);
 void *rth__thread_run(void *handle);
+
+/* Whoever follows threads while they come and go, called on the thread itself: before its start
+ * routine, and after it. Static storage. */
+struct rth_thread_observer {
+    void (*started)(int tid);
+    void (*ending)(int tid);
+};
+/* NULL: nobody. A thread that is in a call finishes it. */
+void rth__thread_observe(const struct rth_thread_observer *observer);
 
 /* True when tid is a live thread with a block. */
 bool rth__thread_find(int tid, struct rth_thread_info *ret_info);

@@ -66,10 +66,10 @@ static void write_thread(struct listing *listing, int tid, const struct rth_proc
     rth__json_member_double(json, "system_seconds", system_s);
     rth__json_member_int(json, "processor", stat->processor);
     rth__json_member_string(json, "origin",
-                            is_ours(listing, tid) ? "rthooks"
-                            : known               ? "pthread_create"
-                                                  : "host");
-    if (known)
+                            is_ours(listing, tid)            ? "rthooks"
+                            : known && info.creator_tid != 0 ? "pthread_create"
+                                                             : "host");
+    if (known && info.creator_tid != 0)
         rth__json_member_int(json, "creator_tid", info.creator_tid);
     rth__json_object_end(json);
 }

@@ -2,6 +2,7 @@
 #ifndef RTH_UNWIND_ARCH_X86_64_H
 #define RTH_UNWIND_ARCH_X86_64_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <ucontext.h>
 
@@ -26,6 +27,15 @@ struct rth_registers {
     uint64_t value[RTH_REG_COUNT]; /* by DWARF number; [RTH_REG_RA] is the program counter */
     uint32_t known;                /* bit per register: a sleeper's /proc entry gives pc and sp only */
 };
+
+#define RTH_REGISTERS_ALL ((1u << RTH_REG_COUNT) - 1)
+
+/* The granule of memory protection; addresses of user space lie below the limit. */
+#define RTH_ARCH_PAGE_BYTES    UINT64_C(4096)
+#define RTH_ARCH_ADDRESS_LIMIT (UINT64_C(1) << 47)
+
+/* Where a register lies in a ucontext_t. */
+unsigned rth__ucontext_offset_sigsafe(unsigned reg);
 
 /* From the context of a signal handler. */
 void rth__registers_from_ucontext_sigsafe(const ucontext_t *context,

@@ -47,6 +47,10 @@ ROUTES = (
     "/debug/processes",
     "/debug/pprof/",
     "/debug/pprof/cmdline",
+    "/debug/pprof/symbol",
+    "/debug/pprof/profile?seconds=1",
+    "/debug/pprof/goroutine",
+    "/debug/pprof/threads?debug=2",
 )
 JSON_ROUTES = ("/version", "/debug/runtime/status", "/debug/runtime/config",
                "/debug/runtime/threads", "/debug/processes")

@@ -90,9 +90,35 @@ static int perform(CURL *curl, const struct target *target, struct http_answer *
     return -1;
 }
 
+struct ticker {
+    void (*tick)(void *userdata);
+    void *userdata;
+};
+
+static int on_progress(void *ticker_pointer, curl_off_t expected, curl_off_t received,
+                       curl_off_t to_send, curl_off_t sent)
+{
+    const struct ticker *ticker = ticker_pointer;
+    (void)expected;
+    (void)received;
+    (void)to_send;
+    (void)sent;
+    ticker->tick(ticker->userdata);
+    return 0;
+}
+
 int http_get(const struct target *target, const char *path, const char *token_file,
              struct http_answer *ret_answer, char *ret_message, size_t message_size)
 {
+    return http_get_slow(target, path, token_file, TOTAL_TIMEOUT_S, NULL, NULL, ret_answer,
+                         ret_message, message_size);
+}
+
+int http_get_slow(const struct target *target, const char *path, const char *token_file,
+                  long timeout_s, void (*tick)(void *userdata), void *userdata,
+                  struct http_answer *ret_answer, char *ret_message, size_t message_size)
+{
+    struct ticker ticker = {tick, userdata};
     char header[TOKEN_BYTES_MAX + 64], url[2 * PATH_MAX];
     struct curl_slist *headers = NULL;
     struct http_answer answer = {0};
@@ -116,7 +142,12 @@ int http_get(const struct target *target, const char *path, const char *token_fi
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, TOTAL_TIMEOUT_S);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, timeout_s);
+    if (tick != NULL) {
+        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &ticker);
+    }
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "rthooks/" RTH_VERSION);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);

@@ -23,6 +23,11 @@ struct http_answer {
  */
 int http_get(const struct target *target, const char *path, const char *token_file,
              struct http_answer *ret_answer, char *ret_message, size_t message_size);
+/* As http_get for an answer that takes its time: up to timeout_s in all. tick is called about once
+ * a second meanwhile. */
+int http_get_slow(const struct target *target, const char *path, const char *token_file,
+                  long timeout_s, void (*tick)(void *userdata), void *userdata,
+                  struct http_answer *ret_answer, char *ret_message, size_t message_size);
 void http_answer_free(struct http_answer *answer);
 
 /*

@@ -33,6 +33,7 @@ struct command {
 extern const struct command command_run;
 extern const struct command command_doctor;
 extern const struct command command_threads;
+extern const struct command command_pprof;
 extern const struct command command_version;
 
 /* The command main is running, for messages. */

@@ -254,6 +254,12 @@ static void sizes_are_limited(void **state)
     assert_int_equal(parse("POST / HTTP/1.1\r\n" HOST "Content-Length: 65536\r\n\r\n"),
                      RTH_HTTP_MORE);
     assert_bad("POST / HTTP/1.1\r\n" HOST "Content-Length: 65537\r\n\r\n", 413);
+    assert_int_equal(parse("POST " RTH_HTTP_LARGE_BODY_PATH "?a HTTP/1.1\r\n" HOST
+                           "Content-Length: 196608\r\n\r\n"),
+                     RTH_HTTP_MORE);
+    assert_bad("POST " RTH_HTTP_LARGE_BODY_PATH " HTTP/1.1\r\n" HOST
+               "Content-Length: 196609\r\n\r\n",
+               413);
     assert_bad(
         "POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999999999999999\r\n\r\n", 413);
 }

@@ -112,7 +112,50 @@ static void children_do_not_speak_for_the_owner(void **state)
     assert_int_equal(status, 0);
 }
 
-RTH_TEST_MAIN(cmocka_unit_test(sigaction_is_reported_with_its_kind),
+/* Whatever the older form: the kernel's action stays the runtime's, the host sees its own. */
+static void a_signal_of_the_runtime_is_answered_by_it_in_every_form(void **state)
+{
+    (void)state;
+    struct sigaction kernel, seen;
+    assert_int_equal(fake_runtime_attach(), 0);
+    fake.owned_signal = SIGPROF;
+    assert_true(signal(SIGPROF, on_signal) == SIG_DFL);
+    assert_true((fake.host_action.sa_flags & SA_RESTART) != 0);
+    assert_true(bsd_signal(SIGPROF, SIG_IGN) == on_signal);
+    assert_true(sysv_signal(SIGPROF, on_signal) == SIG_IGN);
+    assert_int_equal(fake.host_action.sa_flags, (int)(SA_RESETHAND | SA_NODEFER));
+    assert_int_equal(sigignore(SIGPROF), 0);
+    assert_int_equal(siginterrupt(SIGPROF, 0), 0);
+    assert_true((fake.host_action.sa_flags & SA_RESTART) != 0);
+    assert_int_equal(siginterrupt(SIGPROF, 1), 0);
+    assert_true((fake.host_action.sa_flags & SA_RESTART) == 0);
+    assert_int_equal(sigaction(SIGPROF, NULL, &seen), 0);
+    assert_true(seen.sa_handler == SIG_IGN);
+    fake.owned_signal = 0;
+    assert_int_equal(sigaction(SIGPROF, NULL, &kernel), 0);
+    assert_true(kernel.sa_handler == SIG_DFL);
+}
+
+static void sigset_holds_and_releases_a_signal_of_the_runtime(void **state)
+{
+    (void)state;
+    sigset_t mask;
+    assert_int_equal(fake_runtime_attach(), 0);
+    fake.owned_signal = SIGPROF;
+    assert_true(sigset(SIGPROF, on_signal) == SIG_DFL);
+    assert_true(sigset(SIGPROF, SIG_HOLD) == on_signal);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &mask), 0);
+    assert_int_equal(sigismember(&mask, SIGPROF), 1);
+    assert_true(sigset(SIGPROF, SIG_HOLD) == SIG_HOLD);
+    assert_true(sigset(SIGPROF, SIG_DFL) == SIG_HOLD);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &mask), 0);
+    assert_int_equal(sigismember(&mask, SIGPROF), 0);
+    assert_true(fake.host_action.sa_handler == SIG_DFL);
+}
+
+RTH_TEST_MAIN(cmocka_unit_test(a_signal_of_the_runtime_is_answered_by_it_in_every_form),
+              cmocka_unit_test(sigset_holds_and_releases_a_signal_of_the_runtime),
+              cmocka_unit_test(sigaction_is_reported_with_its_kind),
               cmocka_unit_test(older_forms_are_reported),
               cmocka_unit_test(system_v_forms_are_reported_but_not_a_mere_hold),
               cmocka_unit_test(query_and_failure_are_not_reported),

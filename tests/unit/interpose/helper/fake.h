@@ -29,6 +29,9 @@ struct fake_runtime {
     pid_t owner;
     int prepared, abandoned, ran, calm_points, forked, ids, quiesced, resumed, signals;
     int last_signal, last_kind;
+    /* A signal whose handler is the runtime's, and what the host believes of it. */
+    int owned_signal, host_actions;
+    struct sigaction host_action;
     int ids_begun; /* begun and not ended */
     bool pauses_for_ids;
     bool never_adopts;
@@ -129,6 +132,19 @@ static void fake_signal(int signal_number, int kind)
     fake.last_kind = kind;
 }
 
+static int fake_host_action(int signal_number, const struct sigaction *action,
+                            struct sigaction *ret_before)
+{
+    if (signal_number == 0 || signal_number != fake.owned_signal)
+        return 1;
+    fake.host_actions++;
+    if (ret_before != NULL)
+        *ret_before = fake.host_action;
+    if (action != NULL)
+        fake.host_action = *action;
+    return 0;
+}
+
 static struct rth_interpose_ops fake_ops;
 
 /* The table, live in this process. Forked children start unadopted. */
@@ -155,6 +171,7 @@ static inline const struct rth_interpose_ops *fake_runtime_new(void)
         .threads_quiesce = fake_quiesce,
         .threads_resume = fake_resume,
         .signal_action_sigsafe = fake_signal,
+        .signal_host_action_sigsafe = fake_host_action,
     };
     return &fake_ops;
 }

@@ -8,7 +8,8 @@ __attribute__((visibility("default"))) void *interpose_opener_open(const char *n
 
 void *interpose_opener_open(const char *name, int in_new_namespace)
 {
-    void *handle = in_new_namespace ? dlmopen(LM_ID_NEWLM, name, RTLD_NOW) : dlopen(name, RTLD_NOW);
     /* Not in tail position: the caller has to be this library. */
-    return handle != NULL ? handle : NULL;
+    void *volatile handle =
+        in_new_namespace ? dlmopen(LM_ID_NEWLM, name, RTLD_NOW) : dlopen(name, RTLD_NOW);
+    return handle;
 }

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RTH_FORMATS_UTF8_H
+#define RTH_FORMATS_UTF8_H
+
+#include <stddef.h>
+
+/* Length of the well-formed UTF-8 sequence at text, 0 when it is none (Unicode table 3-7).
+ * size_bytes: what is there, at least 1. */
+static inline size_t rth__utf8_length(const unsigned char *text, size_t size_bytes)
+{
+    unsigned char first = text[0];
+    unsigned char second_min = 0x80, second_max = 0xbf;
+    size_t length;
+    if (first < 0x80)
+        return 1;
+    if (first >= 0xc2 && first <= 0xdf)
+        length = 2;
+    else if ((first & 0xf0) == 0xe0)
+        length = 3;
+    else if (first >= 0xf0 && first <= 0xf4)
+        length = 4;
+    else
+        return 0;
+    if (first == 0xe0)
+        second_min = 0xa0;
+    else if (first == 0xed)
+        second_max = 0x9f; /* no surrogates */
+    else if (first == 0xf0)
+        second_min = 0x90;
+    else if (first == 0xf4)
+        second_max = 0x8f;
+    if (size_bytes < length || text[1] < second_min || text[1] > second_max)
+        return 0;
+    for (size_t i = 2; i < length; i++) {
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    return length;
+}
+
+#endif /* RTH_FORMATS_UTF8_H */

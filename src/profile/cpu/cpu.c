@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * /debug/pprof/profile: a CPU capture.
+ *
+ * Purpose: what Go's route of that name gives, for any number of clients at once. A capture is a
+ * snapshot of the sampler's counters at its begin and their difference at its end; between the two
+ * it occupies no thread, and a short step now and then keeps the sampler's view of threads fresh.
+ * Threads: rth-work. Locks: none of its own. Failure: what was lost, and why, is in the comments of
+ * the profile. Cost: the sampler's while it runs; encoding at the end.
+ */
+#include "profile/cpu/cpu.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/arena.h"
+#include "core/service_thread.h"
+#include "formats/json.h"
+#include "formats/number.h"
+#include "os/clock.h"
+#include "os/dir.h"
+#include "os/procfs.h"
+#include "profile/comments.h"
+#include "profile/cpu/sampler.h"
+#include "thread/cpu_timer.h"
+#include "profile/named.h"
+#include "rthooks/rthooks.h"
+#include "thread/sigmux.h"
+
+#define SECONDS_DEFAULT 30
+#define SECONDS_MAX     300
+#define HZ_DEFAULT      100
+#define HZ_DEFAULT_TEXT "100"
+#define STEP_NS         (100 * RTH_NS_PER_MS)
+
+/* ---- options ------------------------------------------------------------------------------- */
+
+static struct rth_option_value hz_value;
+
+static int parse_hz(const char *text, int64_t *ret_hz)
+{
+    int64_t hz = 0;
+    for (const char *digit = text; *digit != '\0'; digit++) {
+        if (*digit < '0' || *digit > '9' || hz > RTH_CPU_HZ_MAX)
+            return -EINVAL;
+        hz = hz * 10 + (*digit - '0');
+    }
+    if (hz < 1 || hz > RTH_CPU_HZ_MAX)
+        return -EINVAL;
+    *ret_hz = hz;
+    return 0;
+}
+
+static int check_hz(const char *text)
+{
+    int64_t hz;
+    return parse_hz(text, &hz);
+}
+
+static const struct rth_option options[] = {
+    {
+        .variable = "RTHOOKS_CPU_HZ",
+        .grammar = "1 to 1000",
+        .default_text = HZ_DEFAULT_TEXT,
+        .doc = "Samples per second of CPU time in a CPU profile that does not ask for a rate.",
+        .opts_offset = SIZE_MAX,
+        .check = check_hz,
+        .value = &hz_value,
+    },
+};
+
+/* ---- a capture ----------------------------------------------------------------------------- */
+
+struct capture {
+    struct rth_snapshot *snapshot;
+    int hz;
+    bool symbols;
+    int64_t start_ns;      /* CLOCK_MONOTONIC */
+    int64_t start_unix_ns; /* of the profile */
+    int64_t end_ns;
+    int64_t process_cpu_ns;       /* at the start */
+    struct rth_cpu_counts counts; /* at the start */
+};
+_Static_assert(sizeof(struct capture) <= RTH_CALL_STATE_BYTES, "a capture fits into its call");
+
+static struct capture *capture_of(struct rth_call *call)
+{
+    return (struct capture *)(void *)call->state;
+}
+
+static int hz_of(struct rth_call *call)
+{
+    int64_t hz = HZ_DEFAULT;
+    (void)parse_hz(hz_value.text, &hz);
+    int64_t asked;
+    int error = rth__params_int64(&call->params, "hz", &asked);
+    if (error == -ERANGE || (error == 0 && asked > RTH_CPU_HZ_MAX)) {
+        size_t used = strlen(call->clamped);
+        (void)snprintf(call->clamped + used, sizeof(call->clamped) - used, "%shz=%d",
+                       used > 0 ? "," : "", RTH_CPU_HZ_MAX);
+        return RTH_CPU_HZ_MAX;
+    }
+    return (int)(error == 0 && asked > 0 ? asked : hz);
+}
+
+static int begin(struct rth_call *call, int64_t *ret_wait_ns)
+{
+    struct capture *capture = capture_of(call);
+    int64_t seconds = rth__call_seconds(call, SECONDS_DEFAULT, SECONDS_MAX);
+    capture->hz = hz_of(call);
+    char symbols[16] = "";
+    (void)rth__params_get(&call->params, "symbols", symbols, sizeof(symbols));
+    capture->symbols = strcmp(symbols, "none") != 0;
+    int error = rth__cpu_sampler_acquire(rth__root_fd(), capture->hz);
+    if (error == -EBUSY)
+        return rth__call_fail(call, 503, "Could not enable CPU profiling: %s",
+                              rth__sigmux_signal() == 0 ? "the program uses every signal we could"
+                                                        : "too many captures run");
+    if (error != 0)
+        return rth__call_fail(call, 503, "Could not enable CPU profiling: errno %d", -error);
+    rth__cpu_counts_read(&capture->counts);
+    capture->process_cpu_ns = rth__clock_process_cpu_ns_sigsafe(0);
+    capture->start_unix_ns = rth__clock_realtime_ns_sigsafe();
+    capture->start_ns = rth__clock_monotonic_ns_sigsafe();
+    capture->end_ns = capture->start_ns + seconds * RTH_NS_PER_S;
+    capture->snapshot = rth__snapshot_take(&rth__cpu_counted);
+    if (capture->snapshot == NULL) {
+        rth__cpu_sampler_release(capture->hz);
+        return rth__call_fail(call, 503, "no memory for a snapshot");
+    }
+    *ret_wait_ns = STEP_NS;
+    return 0;
+}
+
+static int step(struct rth_call *call, int64_t *ret_wait_ns)
+{
+    int64_t left_ns = capture_of(call)->end_ns - rth__clock_monotonic_ns_sigsafe();
+    if (left_ns <= 0)
+        return 0;
+    rth__cpu_sampler_sweep(rth__root_fd());
+    *ret_wait_ns = left_ns < STEP_NS ? left_ns : STEP_NS;
+    return 0;
+}
+
+static void end(struct capture *capture)
+{
+    rth__snapshot_free(capture->snapshot);
+    capture->snapshot = NULL;
+}
+
+static void cancel(struct rth_call *call)
+{
+    rth__cpu_sampler_release(capture_of(call)->hz);
+    end(capture_of(call));
+}
+
+/* ---- what the profile says of itself ------------------------------------------------------- */
+
+/* Threads whose mask holds our signal back: they are not sampled, which nothing else shows. */
+static unsigned masked_threads(int root_fd)
+{
+    uint64_t bit = UINT64_C(1) << (rth__sigmux_signal() - 1);
+    int ours[RTH_SERVICE_THREAD_MAX];
+    int our_count = rth__service_thread_tids(ours, RTH_SERVICE_THREAD_MAX);
+    unsigned masked = 0;
+    struct rth_dir dir;
+    if (rth__dir_open(&dir, root_fd, "proc/self/task") != 0)
+        return 0;
+    int tid, error;
+    while ((tid = rth__dir_next_number(&dir, &error)) != 0) {
+        bool is_ours = false;
+        for (int i = 0; i < our_count; i++)
+            is_ours = is_ours || ours[i] == tid;
+        struct rth_proc_status status;
+        if (!is_ours && rth__proc_status_read(root_fd, 0, tid, &status) == 0)
+            masked += (status.sig_blocked & bit) != 0;
+    }
+    rth__dir_close(&dir);
+    return masked;
+}
+
+struct totals {
+    uint64_t samples, periods, ns, overflow_periods;
+};
+
+static struct totals total_of(const struct rth_counted_delta *rows, size_t count)
+{
+    struct totals totals = {0};
+    for (size_t i = 0; i < count; i++) {
+        totals.periods += rows[i].values[0];
+        totals.ns += rows[i].values[1];
+        totals.overflow_periods += rows[i].frame_count == 0 ? rows[i].values[0] : 0;
+    }
+    return totals;
+}
+
+static void comment_on_rate(struct rth_comments *comments, const struct capture *capture,
+                            const struct rth_cpu_coverage *coverage, uint64_t samples,
+                            uint64_t cpu_ns)
+{
+    int64_t tick_ns = rth__cpu_timer_tick_ns();
+    double effective = cpu_ns > 0 ? (double)samples * 1e9 / (double)cpu_ns : 0;
+    rth__comments_add(comments,
+                      "requested_hz=%d sampler_hz=%d tick_hz=%d effective_hz=%.1f (stacks per "
+                      "second of CPU; the rest is weight)",
+                      capture->hz, coverage->hz, (int)(RTH_NS_PER_S / tick_ns), effective);
+}
+
+static void comment_on_coverage(struct rth_comments *comments,
+                                const struct rth_cpu_coverage *coverage, unsigned masked)
+{
+    rth__comments_add(comments, "threads with_timer=%u sharing_a_timer=%u blocking_the_signal=%u",
+                      coverage->threads, coverage->threads_shared, masked);
+    if (coverage->threads_shared > 0)
+        rth__comments_add(comments, "not every thread has a timer: %s; %s",
+                          coverage->shared_reason != NULL ? coverage->shared_reason : "unknown",
+                          coverage->shared_timer ? "the others share one, sampled by chance"
+                                                 : "the others are not sampled");
+    int signal_number = rth__sigmux_signal();
+    if (signal_number != SIGPROF)
+        rth__comments_add(comments, "SIGPROF belongs to the program: signal %d is used",
+                          signal_number);
+    if (!rth__sigmux_installed())
+        rth__comments_add(comments,
+                          "the program replaced the handler of signal %d by a raw system "
+                          "call: samples are missing",
+                          signal_number);
+}
+
+static void write_comments(struct rth_comments *comments, const struct capture *capture,
+                           const struct rth_cpu_coverage *coverage, const struct totals *totals)
+{
+    struct rth_cpu_counts now;
+    rth__cpu_counts_read(&now);
+    const struct rth_cpu_counts *before = &capture->counts;
+    uint64_t samples = now.samples - before->samples;
+    rth__comments_init(comments);
+    comment_on_rate(comments, capture, coverage, samples, totals->ns);
+    rth__comments_add(comments, "samples kept=%llu lost: late=%llu busy=%llu overflow=%llu",
+                      (unsigned long long)samples,
+                      (unsigned long long)(now.lost_late - before->lost_late),
+                      (unsigned long long)(now.lost_busy - before->lost_busy),
+                      (unsigned long long)totals->overflow_periods);
+    for (int i = 0; i < RTH_UNWIND_END_COUNT; i++)
+        if (now.ends[i] != before->ends[i])
+            rth__comments_add(comments, "stacks that ended at %s: %llu",
+                              rth__unwind_end_name((enum rth_unwind_end)i),
+                              (unsigned long long)(now.ends[i] - before->ends[i]));
+    comment_on_coverage(comments, coverage, masked_threads(rth__root_fd()));
+    int64_t process_ns = rth__clock_process_cpu_ns_sigsafe(0) - capture->process_cpu_ns;
+    rth__comments_add(comments, "cpu of the process in this window: %lld ns, rthooks included",
+                      (long long)process_ns);
+    if (totals->periods == 0)
+        rth__comments_add(comments, "empty: no thread used a period of CPU time");
+}
+
+/* ---- the answer ---------------------------------------------------------------------------- */
+
+static int encode(const struct capture *capture, const struct rth_profile_rows *rows,
+                  const struct rth_comments *comments, int64_t duration_ns, struct rth_sink *sink)
+{
+    static const struct rth_profile_value_type types[] = {{"samples", "count"},
+                                                          {"cpu", "nanoseconds"}};
+    struct rth_profile_description description = {
+        .sample_types = types,
+        .sample_type_count = 2,
+        .period_type = {"cpu", "nanoseconds"},
+        .period = RTH_NS_PER_S / capture->hz,
+        .time_ns = capture->start_unix_ns,
+        .duration_ns = duration_ns,
+        .comments = comments->lines,
+        .comment_count = comments->count,
+    };
+    struct rth_profile_naming naming = rth__named_naming(capture->symbols, sink);
+    return rth__profile_encode(&description, rows, &naming, sink);
+}
+
+static int write_rows(const struct capture *capture, const struct rth_counted_delta *deltas,
+                      size_t count, const struct rth_comments *comments, int64_t duration_ns,
+                      struct rth_sink *sink)
+{
+    size_t rows_bytes = (count + 1) * sizeof(struct rth_profile_row);
+    size_t values_bytes = (count + 1) * RTH_COUNTED_VALUES * sizeof(int64_t);
+    struct rth_profile_row *rows = rth__arena_alloc_nomalloc(rows_bytes);
+    int64_t *values = rth__arena_alloc_nomalloc(values_bytes);
+    int error = rows == NULL || values == NULL ? -ENOMEM : 0;
+    for (size_t i = 0; i < count && error == 0; i++) {
+        int64_t *row_values = &values[i * RTH_COUNTED_VALUES];
+        for (size_t k = 0; k < RTH_COUNTED_VALUES; k++)
+            row_values[k] = (int64_t)deltas[i].values[k];
+        rows[i] = (struct rth_profile_row){
+            .frames = deltas[i].frames,
+            .frame_count = deltas[i].frame_count,
+            .values = row_values,
+        };
+    }
+    if (error == 0)
+        error =
+            encode(capture, &(struct rth_profile_rows){rows, count}, comments, duration_ns, sink);
+    rth__arena_free_nomalloc(values, values_bytes);
+    rth__arena_free_nomalloc(rows, rows_bytes);
+    return error;
+}
+
+static int write_profile(struct rth_call *call, struct rth_sink *sink)
+{
+    struct capture *capture = capture_of(call);
+    struct rth_counted_delta *deltas = NULL;
+    size_t count = 0;
+    struct rth_cpu_coverage coverage;
+    rth__cpu_coverage_read(&coverage);
+    int error = rth__snapshot_difference(capture->snapshot, &deltas, &count);
+    int64_t duration_ns = rth__clock_monotonic_ns_sigsafe() - capture->start_ns;
+    struct rth_comments *comments = rth__arena_alloc_nomalloc(sizeof(*comments));
+    if (error == 0 && comments == NULL)
+        error = -ENOMEM;
+    if (error == 0) {
+        struct totals totals = total_of(deltas, count);
+        write_comments(comments, capture, &coverage, &totals);
+    }
+    rth__cpu_sampler_release(capture->hz);
+    if (error == 0)
+        error = write_rows(capture, deltas, count, comments, duration_ns, sink);
+    rth__arena_free_nomalloc(comments, sizeof(*comments));
+    rth__counted_deltas_free(deltas);
+    end(capture);
+    return error;
+}
+
+/* ---- the row ------------------------------------------------------------------------------- */
+
+static void status(struct rth_json *json)
+{
+    struct rth_cpu_coverage coverage;
+    struct rth_cpu_counts counts;
+    rth__cpu_coverage_read(&coverage);
+    rth__cpu_counts_read(&counts);
+    rth__json_member_int(json, "hz", coverage.hz);
+    rth__json_member_int(json, "signal", rth__sigmux_signal());
+    rth__json_member_uint(json, "signals_forwarded", rth__sigmux_forwarded());
+    rth__json_member_uint(json, "threads_with_timer", coverage.threads);
+    rth__json_member_uint(json, "threads_sharing_a_timer", coverage.threads_shared);
+    rth__json_member_uint(json, "samples", counts.samples);
+    rth__json_member_uint(json, "lost_late", counts.lost_late);
+    rth__json_member_uint(json, "lost_busy", counts.lost_busy);
+}
+
+static void child_reset(void)
+{
+    rth__sigmux_child_reset();
+    rth__cpu_sampler_child_reset();
+    rth__record_child_reset();
+}
+
+static const struct rth_artefact artefacts[] = {
+    {
+        .name = "profile",
+        .path = "/debug/pprof/profile",
+        .content_type = "application/octet-stream",
+        .description = "CPU profile. You can specify the duration in the seconds GET parameter. "
+                       "After you get the profile file, use the go tool pprof or rthooks pprof "
+                       "command to investigate the profile.",
+        .flags = RTH_ARTEFACT_PROFILE | RTH_ARTEFACT_BY_PID | RTH_ARTEFACT_ATTACHMENT,
+        .begin = begin,
+        .step = step,
+        .write = write_profile,
+        .cancel = cancel,
+    },
+};
+
+const struct rth_capability rth__cpu_capability = {
+    .name = "cpu",
+    .options = options,
+    .option_count = sizeof(options) / sizeof(options[0]),
+    .child_reset = child_reset,
+    .artefacts = artefacts,
+    .artefact_count = sizeof(artefacts) / sizeof(artefacts[0]),
+    .status = status,
+};

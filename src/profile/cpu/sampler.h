@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RTH_PROFILE_CPU_SAMPLER_H
+#define RTH_PROFILE_CPU_SAMPLER_H
+
+/*
+ * The CPU sampler: a timer per thread while at least one capture runs, nothing at all otherwise.
+ * Captures share it: it runs at the highest rate anyone asked for, and each capture is the
+ * difference of two snapshots of the same counters.
+ */
+
+#include <stdint.h>
+
+#include "record/counted.h"
+#include "unwind/unwind.h"
+
+#define RTH_CPU_HZ_MAX       1000
+#define RTH_CPU_CAPTURES_MAX 64
+
+/* Rows: values[0] timer periods (samples, overruns counted), values[1] nanoseconds of CPU. */
+extern struct rth_counted rth__cpu_counted;
+
+/* Cumulative; a capture takes the difference. */
+struct rth_cpu_counts {
+    uint64_t samples;                    /* stacks recorded */
+    uint64_t periods;                    /* timer periods they stand for */
+    uint64_t ends[RTH_UNWIND_END_COUNT]; /* stacks by why the walk ended */
+    uint64_t lost_late;                  /* signals of a thread or timer that was gone */
+    uint64_t lost_busy; /* no free scratch memory for a thread of the shared timer */
+};
+void rth__cpu_counts_read(struct rth_cpu_counts *ret_counts);
+
+/* What is true now, not cumulative. */
+struct rth_cpu_coverage {
+    uint32_t threads;          /* with a timer of their own */
+    uint32_t threads_shared;   /* without one: covered by the timer of the process */
+    bool shared_timer;         /* the timer of the process is armed */
+    const char *shared_reason; /* why threads have no timer; NULL when all have one */
+    int hz;                    /* of the sampler: the highest asked for */
+};
+void rth__cpu_coverage_read(struct rth_cpu_coverage *ret_coverage);
+
+/* One more capture at hz (1 … RTH_CPU_HZ_MAX). 0; -EBUSY when no signal is free or too many
+ * captures run; -ENOMEM. rth-work. */
+int rth__cpu_sampler_acquire(int root_fd, int hz);
+/* The last one disarms every timer. */
+void rth__cpu_sampler_release(int hz);
+/* While a capture runs: new and ended threads, stack limits, modules, generations. rth-work. */
+void rth__cpu_sampler_sweep(int root_fd);
+
+void rth__cpu_sampler_child_reset(void);
+
+#endif /* RTH_PROFILE_CPU_SAMPLER_H */

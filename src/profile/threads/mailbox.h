@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RTH_PROFILE_THREADS_MAILBOX_H
+#define RTH_PROFILE_THREADS_MAILBOX_H
+
+/*
+ * How a running thread is asked for its stack: a timer on its own CPU clock, which expires at once
+ * if it runs and never if it sleeps, so that the question cannot interrupt a wait. The answer is
+ * left in a mailbox. All but the signal handler itself: rth-work, one at a time.
+ */
+
+#include "unwind/unwind.h"
+
+struct rth_mailbox;
+
+/* Asks. interrupt: by a signal that reaches a sleeper too, and may end its system call. NULL when
+ * memory, timers or the queue of signals are used up, or the thread has ended. */
+struct rth_mailbox *rth__mailbox_ask(int tid, bool interrupt);
+/* Frames of the answer in *ret_frames, or 0 while there is none. */
+unsigned rth__mailbox_answer(const struct rth_mailbox *mailbox, const rth_frame **ret_frames,
+                             enum rth_unwind_end *ret_end);
+/* Answered or not; NULL is fine. */
+void rth__mailbox_close(struct rth_mailbox *mailbox);
+void rth__mailboxes_child_reset(void);
+
+#endif /* RTH_PROFILE_THREADS_MAILBOX_H */

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RTH_THREAD_SIGMUX_H
+#define RTH_THREAD_SIGMUX_H
+
+/*
+ * The one owner of our signal. It is chosen and its handler installed at the first use, and never
+ * taken away again: a timer may still fire, and SIGPROF's default action is death. The host keeps
+ * its own view: what it asks for through sigaction and relatives is kept here, answered from here,
+ * and runs when the signal is not one of ours.
+ */
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What our signals ask for; part of the cookie. */
+enum rth_sigmux_kind {
+    RTH_SIGMUX_CPU,    /* a timer of the CPU profiler */
+    RTH_SIGMUX_THREAD, /* a thread dump asks this thread for its stack */
+    RTH_SIGMUX_KINDS,
+};
+
+/* Runs in the handler, every signal blocked but the fault signals, errno kept by the caller. */
+typedef void (*rth_sigmux_handler)(uint32_t argument, const siginfo_t *info, void *ucontext);
+
+/* The real sigaction (the interposer's wrapper would answer for the host); NULL: libc's own. */
+void rth__sigmux_init(int (*real_sigaction)(int signal_number, const struct sigaction *action,
+                                            struct sigaction *ret_before));
+/* Installs our handler when it is not there yet. Returns the signal's number or a negative errno
+ * (-EBUSY when the host uses every candidate). rth-work. */
+int rth__sigmux_acquire(void);
+/* The signal's number, 0 before the first acquire. */
+int rth__sigmux_signal(void);
+/* Before the first signal of that kind can arrive. */
+void rth__sigmux_handle(enum rth_sigmux_kind kind, rth_sigmux_handler handler);
+/* What a timer or a queued signal must carry in its value to be ours. */
+union sigval rth__sigmux_cookie(enum rth_sigmux_kind kind, uint32_t argument);
+/* True when the kernel still has our handler: a host may replace it by a raw system call. */
+bool rth__sigmux_installed(void);
+/* Signals that were not ours and were passed on to the host's action. */
+uint64_t rth__sigmux_forwarded(void);
+
+/* For struct rth_interpose_ops: 1 when signal_number is not ours, else the call's result. */
+int rth__sigmux_host_action_sigsafe(int signal_number, const struct sigaction *action,
+                                    struct sigaction *ret_before);
+void rth__sigmux_child_reset(void);
+
+#endif /* RTH_THREAD_SIGMUX_H */

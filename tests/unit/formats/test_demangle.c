@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+#include "helper/unit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "formats/demangle.h"
+
+#define SMALL_STACK_BYTES ((size_t)32 * 1024)
+
+static char name[RTH_DEMANGLED_BYTES];
+
+static const struct {
+    const char *mangled, *wanted;
+} names[] = {
+    /* gcc and clang agree on these. */
+    {"_Z3foov", "foo()"},
+    {"_ZN3foo3barEi", "foo::bar(int)"},
+    {"_ZNK3foo3barERKS_", "foo::bar(foo const&) const"},
+    {"_ZN3fooC1Ev", "foo::foo()"},
+    {"_ZN3fooD0Ev", "foo::~foo()"},
+    {"_ZN3fooplERKS_", "foo::operator+(foo const&)"},
+    {"_ZN3foocvbEv", "foo::operator bool()"},
+    {"_ZTV3foo", "vtable for foo"},
+    {"_ZTIN3foo3barE", "typeinfo for foo::bar"},
+    {"_ZGVZ3foovE1x", "guard variable for foo()::x"},
+    {"_ZThn16_N3foo3barEv", "non-virtual thunk to foo::bar()"},
+    {"_ZN12_GLOBAL__N_13fooEv", "(anonymous namespace)::foo()"},
+    {"_Z3fooPFivE", "foo(int (*)())"},
+    {"_Z3fooM3barFvvE", "foo(void (bar::*)())"},
+    {"_Z3fooRA10_Ki", "foo(int const (&) [10])"},
+    {"_Z3fooDn", "foo(decltype(nullptr))"},
+    {"_ZN1AB5cxx111fEv", "A[abi:cxx11]::f()"},
+    /* Templates and substitutions. */
+    {"_ZNSt6vectorIiSaIiEE9push_backERKi",
+     "std::vector<int, std::allocator<int> >::push_back(int const&)"},
+    {"_ZSt11make_sharedI3FooJRiEESt10shared_ptrIT_EDpOT0_",
+     "std::shared_ptr<Foo> std::make_shared<Foo, int&>(int&)"},
+    {"_Z3fooILi3EEvv", "void foo<3>()"},
+    {"_Z3fooIXadL_Z3barvEEEvv", "void foo<&(bar())>()"},
+    {"_ZNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEE6appendEPKc",
+     "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >::append("
+     "char const*)"},
+    /* Lambdas and local names. */
+    {"_ZZ4mainENKUlvE_clEv", "main::{lambda()#1}::operator()() const"},
+    {"_ZZN3FooC4EvENKUliE0_clEi", "Foo::Foo()::{lambda(int)#2}::operator()(int) const"},
+    {"_ZZ3foovEN3bar3bazEv", "foo()::bar::baz()"},
+    {"_ZN3FooUt_3barEv", "Foo::{unnamed type#1}::bar()"},
+    /* What compilers append. */
+    {"_Z3foov.part.0", "foo() [clone .part.0]"},
+    {"_Z3foov.constprop.0.isra.0", "foo() [clone .constprop.0] [clone .isra.0]"},
+    {"_Z3foov.cold", "foo() [clone .cold]"},
+    /* Rust's first scheme is C++'s with a hash. */
+    {"_ZN4core3fmt5write17h0123456789abcdefE", "core::fmt::write::h0123456789abcdef"},
+};
+
+static void names_come_out_as_people_wrote_them(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        assert_int_equal(rth__demangle(names[i].mangled, name, sizeof(name)), 0);
+        assert_string_equal(name, names[i].wanted);
+    }
+}
+
+static void what_is_not_mangled_is_left_to_the_caller(void **state)
+{
+    (void)state;
+    static const char *const plain[] = {
+        "",
+        "main",
+        "_",
+        "_Z",
+        "_ZZ",
+        "_start",
+        "_Zebra",
+
+        "_Z9x",
+        "?f@@YAXXZ",
+        "i",
+        "_Z3foov@garbage",
+        "_ZN",
+        "_ZNSt6vectorIiE",
+        "_ZS_",
+        "_RNvC1a1b",
+        "_Z\xff\xfe",
+        "Z3foov",
+        "_Z99999999999999999999x",
+        "_Z-1x",
+    };
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+        assert_int_equal(rth__demangle(plain[i], name, sizeof(name)), -ENOENT);
+}
+
+static void a_name_that_does_not_fit_is_refused_and_not_cut(void **state)
+{
+    (void)state;
+    char small[] = "12345678901234567890";
+    assert_int_equal(rth__demangle("_ZN3foo3barEi", small, 0), -ENOSPC);
+    assert_string_equal(small, "12345678901234567890");
+    for (size_t size_bytes = 1; size_bytes < sizeof("foo::bar(int)"); size_bytes++) {
+        memset(small, '#', sizeof(small));
+        assert_int_equal(rth__demangle("_ZN3foo3barEi", small, size_bytes), -ENOSPC);
+        assert_int_equal(small[size_bytes], '#');
+    }
+    assert_int_equal(rth__demangle("_ZN3foo3barEi", small, sizeof("foo::bar(int)")), 0);
+    assert_string_equal(small, "foo::bar(int)");
+}
+
+static void ten_thousand_characters_are_too_many(void **state)
+{
+    (void)state;
+    static char mangled[10001];
+    memcpy(mangled, "_Z3fooPP", 8);
+    memset(mangled + 8, 'P', sizeof(mangled) - 10);
+    mangled[sizeof(mangled) - 2] = 'i';
+    assert_int_equal(rth__demangle(mangled, name, sizeof(name)), -E2BIG);
+    /* The longest that is tried. */
+    mangled[RTH_DEMANGLE_MANGLED_BYTES_MAX - 1] = 'i';
+    mangled[RTH_DEMANGLE_MANGLED_BYTES_MAX] = '\0';
+    assert_int_equal(rth__demangle(mangled, name, sizeof(name)), 0);
+    assert_memory_equal(name, "foo(int****", 11);
+}
+
+/* head, then body as often as fits, middle, and tail as often as body. */
+static void nest(char *ret_mangled, const char *head, const char *body, const char *middle,
+                 const char *tail, const char *end)
+{
+    size_t fixed = strlen(head) + strlen(middle) + strlen(end);
+    size_t count = (RTH_DEMANGLE_MANGLED_BYTES_MAX - fixed) / (strlen(body) + strlen(tail));
+    char *at = ret_mangled + snprintf(ret_mangled, 64, "%s", head);
+    for (size_t i = 0; i < count; i++)
+        at += snprintf(at, 64, "%s", body);
+    at += snprintf(at, 64, "%s", middle);
+    for (size_t i = 0; i < count; i++)
+        at += snprintf(at, 64, "%s", tail);
+    (void)snprintf(at, 64, "%s", end);
+}
+
+static const char *const nests[][5] = {
+    {"_Z1f", "P", "i", "", ""},           {"_Z1f", "A_", "i", "", ""},
+    {"_Z1f", "PFv", "v", "E", ""},        {"_Z1f", "FP", "v", "vE", ""},
+    {"_Z1f", "M1a", "i", "", ""},         {"_Z", "Z1fE", "1x", "", ""},
+    {"_Z", "Z", "1fv", "E1x", ""},        {"_ZN", "1a", "", "", "E"},
+    {"_Z1fI", "SaI", "i", "E", "Evv"},    {"_Z1fI", "J", "i", "E", "Evv"},
+    {"_Z1fIX", "ng", "Li1E", "", "EEvv"}, {"_Z1fIX", "plLi1E", "Li1E", "", "EEvv"},
+    {"_Z1f", "DTcl", "Li1E", "EE", ""},   {"_Z1f", "U1aI", "i", "E", "i"},
+    {"_Z1fI", "L_Z1fI", "i", "EE", "Ev"}, {"_Z1fv", ".a", "", "", ""},
+    {"_Z1f", "RT_", "", "", ""},          {"_Z1fIiEv", "RT_", "", "", ""},
+    {"_Z1f", "KVr", "i", "", ""},         {"_ZN", "1aI", "i", "E", "Ev"},
+    {"_Z1f", "\xff", "", "", ""},         {"_Z", "Z1fEUlvE_", "", "", ""},
+};
+
+/* Half templates, half references to their parameters: the tables are as large as their product. */
+static void nest_tables(char *ret_mangled, size_t depth)
+{
+    char *at = ret_mangled + snprintf(ret_mangled, 64, "_Z1fI");
+    for (size_t i = 0; i < depth; i++)
+        at += snprintf(at, 64, "SaI");
+    at += snprintf(at, 64, "i");
+    for (size_t i = 0; i < depth; i++)
+        at += snprintf(at, 64, "E");
+    at += snprintf(at, 64, "Ev");
+    while (at < ret_mangled + RTH_DEMANGLE_MANGLED_BYTES_MAX - 3)
+        at += snprintf(at, 64, "RT_");
+}
+
+/* Each part is the template applied twice to the one before it. Returns where the text ends. */
+static char *double_parts(char *ret_mangled, const char *head, const char *template_name,
+                          unsigned count, unsigned first)
+{
+    static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    char *at = ret_mangled + snprintf(ret_mangled, 64, "%s", head);
+    for (unsigned i = first; i < first + count; i++)
+        at += snprintf(at, 64, "%sIS%c_S%c_E", template_name, digits[i], digits[i]);
+    return at;
+}
+
+static void *demangle_hostile_names(void *result_count)
+{
+    char mangled[RTH_DEMANGLE_MANGLED_BYTES_MAX + 64];
+    char result[512];
+    for (size_t i = 0; i < sizeof(nests) / sizeof(nests[0]); i++) {
+        nest(mangled, nests[i][0], nests[i][1], nests[i][2], nests[i][3], nests[i][4]);
+        int error = rth__demangle(mangled, result, sizeof(result));
+        if (error != 0 && error != -ENOENT && error != -ENOSPC && error != -E2BIG)
+            return NULL;
+        ++*(size_t *)result_count;
+    }
+    for (size_t depth = 10; depth < 170; depth += 10) {
+        nest_tables(mangled, depth);
+        if (rth__demangle(mangled, result, sizeof(result)) != -ENOSPC)
+            return NULL;
+        ++*(size_t *)result_count;
+    }
+    return result_count;
+}
+
+/* A guard page stands below a thread's stack: an overflow would end the process. */
+static void deep_nesting_needs_no_more_stack_than_a_small_thread_has(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    pthread_attr_t attributes;
+    size_t result_count = 0;
+    void *result = NULL;
+    assert_int_equal(pthread_attr_init(&attributes), 0);
+    assert_int_equal(pthread_attr_setstacksize(&attributes, SMALL_STACK_BYTES), 0);
+    assert_int_equal(pthread_create(&thread, &attributes, demangle_hostile_names, &result_count),
+                     0);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_ptr_equal(result, &result_count);
+    assert_int_equal(result_count, sizeof(nests) / sizeof(nests[0]) + 16);
+}
+
+static void text_that_doubles_with_each_part_ends_when_the_buffer_is_full(void **state)
+{
+    (void)state;
+    char mangled[RTH_DEMANGLE_MANGLED_BYTES_MAX];
+    (void)double_parts(mangled, "_Z1f1AIiiE", "S_", 30, 0);
+    assert_int_equal(rth__demangle(mangled, name, sizeof(name)), -ENOSPC);
+}
+
+/* These take libiberty hours, without a character of text before the end. */
+static void names_that_would_search_for_ever_are_refused(void **state)
+{
+    (void)state;
+    char mangled[RTH_DEMANGLE_MANGLED_BYTES_MAX];
+    char *at = double_parts(mangled, "_ZN1XCI1Fv1AIiiE", "S0_", 34, 1);
+    (void)snprintf(at, 64, "EEDpSZ_");
+    assert_int_equal(rth__demangle(mangled, name, sizeof(name)), -E2BIG);
+    nest(mangled, "_Z", "N1AcvT_IL_Z", "1fv", "EEEv", "");
+    assert_int_equal(rth__demangle(mangled, name, sizeof(name)), -E2BIG);
+}
+
+static void usual_packs_are_not_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        rth__demangle("_ZNSt6vectorISt6threadSaIS0_EE12emplace_backIJRFvS0_S1_RKS0_ERS0_S3_S4_S5_S6"
+                      "_S7_S0_S0_S0_S0_EEERS0_DpOT_",
+                      name, sizeof(name)),
+        0);
+    assert_non_null(strstr(name, "std::vector<std::thread"));
+    assert_int_equal(rth__demangle("_ZN1AIJiiEE1fIJcEEEvDpNSt5decayIT_E4typeE", name, sizeof(name)),
+                     0);
+    assert_string_equal(name, "void A<int, int>::f<char>(std::decay<char>::type)");
+}
+
+static size_t mappings_now(void)
+{
+    char text[4096];
+    size_t lines = 0;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    assert_non_null(maps);
+    while (fgets(text, sizeof(text), maps) != NULL)
+        lines++;
+    assert_int_equal(fclose(maps), 0);
+    return lines;
+}
+
+static void its_stack_is_gone_whatever_the_outcome(void **state)
+{
+    (void)state;
+    char small[4];
+    (void)rth__demangle(names[0].mangled, name, sizeof(name));
+    size_t before = mappings_now();
+    for (int i = 0; i < 100; i++) {
+        (void)rth__demangle("_ZN3foo3barEi", small, sizeof(small));
+        (void)rth__demangle("_ZN3foo3bar", name, sizeof(name));
+        (void)rth__demangle("_ZN3foo3barEi", name, sizeof(name));
+    }
+    assert_int_equal(mappings_now(), before);
+}
+
+RTH_TEST_MAIN(cmocka_unit_test(names_come_out_as_people_wrote_them),
+              cmocka_unit_test(what_is_not_mangled_is_left_to_the_caller),
+              cmocka_unit_test(a_name_that_does_not_fit_is_refused_and_not_cut),
+              cmocka_unit_test(ten_thousand_characters_are_too_many),
+              cmocka_unit_test(deep_nesting_needs_no_more_stack_than_a_small_thread_has),
+              cmocka_unit_test(text_that_doubles_with_each_part_ends_when_the_buffer_is_full),
+              cmocka_unit_test(names_that_would_search_for_ever_are_refused),
+              cmocka_unit_test(usual_packs_are_not_refused),
+              cmocka_unit_test(its_stack_is_gone_whatever_the_outcome))

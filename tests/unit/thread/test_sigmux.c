@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/enable.h"
+#include "helper/unit.h"
+#include "os/rawsys.h"
+#include "thread/sigmux.h"
+
+static volatile sig_atomic_t ours, hosts, host_code;
+static volatile uint32_t our_argument;
+
+static void on_ours(uint32_t argument, const siginfo_t *info, void *ucontext)
+{
+    (void)info;
+    (void)ucontext;
+    our_argument = argument;
+    ours++;
+}
+
+static void on_hosts(int number, siginfo_t *info, void *ucontext)
+{
+    (void)number;
+    (void)ucontext;
+    host_code = info->si_code;
+    hosts++;
+}
+
+static void plain_handler(int number)
+{
+    (void)number;
+    hosts++;
+}
+
+static int start(void)
+{
+    ours = hosts = 0;
+    assert_int_equal(rth__enable_init(), 0);
+    rth__enable_on(getpid(), 1);
+    rth__sigmux_init(NULL);
+    rth__sigmux_handle(RTH_SIGMUX_CPU, on_ours);
+    int number = rth__sigmux_acquire();
+    assert_true(number > 0);
+    return number;
+}
+
+static void queue_to_self(int number, union sigval value)
+{
+    siginfo_t info;
+    memset(&info, 0, sizeof(info));
+    info.si_signo = number;
+    info.si_code = SI_QUEUE;
+    info.si_pid = getpid();
+    info.si_value = value;
+    assert_int_equal(
+        RTH__RAW(SYS_rt_tgsigqueueinfo, getpid(), rth__raw_gettid_sigsafe(), number, &info), 0);
+}
+
+static void a_signal_with_our_cookie_reaches_our_handler(void **state)
+{
+    (void)state;
+    int number = start();
+    assert_int_equal(number, SIGPROF);
+    errno = 77;
+    queue_to_self(number, rth__sigmux_cookie(RTH_SIGMUX_CPU, 4711));
+    assert_int_equal(errno, 77);
+    assert_int_equal(ours, 1);
+    assert_int_equal(our_argument, 4711);
+}
+
+static void a_foreign_signal_reaches_the_hosts_handler_with_its_siginfo(void **state)
+{
+    (void)state;
+    int number = start();
+    struct sigaction action = {.sa_sigaction = on_hosts, .sa_flags = SA_SIGINFO};
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, NULL), 0);
+    queue_to_self(number, (union sigval){.sival_int = 5});
+    assert_int_equal(host_code, SI_QUEUE);
+    assert_int_equal(raise(number), 0);
+    assert_int_equal(hosts, 2);
+    assert_int_equal(ours, 0);
+    assert_int_equal(rth__sigmux_forwarded(), 2);
+}
+
+static void the_host_reads_back_what_it_installed(void **state)
+{
+    (void)state;
+    int number = start();
+    struct sigaction before, again;
+    struct sigaction action = {.sa_handler = plain_handler, .sa_flags = SA_NODEFER};
+    (void)sigaddset(&action.sa_mask, SIGUSR2);
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, &before), 0);
+    assert_true(before.sa_handler == SIG_DFL);
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, NULL, &again), 0);
+    assert_true(again.sa_handler == plain_handler);
+    assert_int_equal(again.sa_flags, SA_NODEFER);
+    assert_int_equal(sigismember(&again.sa_mask, SIGUSR2), 1);
+    assert_true(rth__sigmux_installed());
+}
+
+/* A host that saves the old action and installs it again does not install ours above itself. */
+static void putting_back_what_was_read_does_not_loop(void **state)
+{
+    (void)state;
+    int number = start();
+    struct sigaction saved;
+    struct sigaction action = {.sa_handler = plain_handler};
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, NULL), 0);
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, NULL, &saved), 0);
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &saved, NULL), 0);
+    assert_int_equal(raise(number), 0);
+    assert_int_equal(hosts, 1);
+}
+
+static void other_signals_are_none_of_its_business(void **state)
+{
+    (void)state;
+    (void)start();
+    assert_int_equal(rth__sigmux_host_action_sigsafe(SIGUSR1, NULL, NULL), 1);
+    assert_int_equal(rth__sigmux_host_action_sigsafe(0, NULL, NULL), 1);
+}
+
+static void a_one_shot_handler_runs_once_and_then_the_default_holds(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        int number = start();
+        struct sigaction action = {.sa_handler = plain_handler, .sa_flags = (int)SA_RESETHAND};
+        (void)rth__sigmux_host_action_sigsafe(number, &action, NULL);
+        (void)raise(number);
+        if (hosts != 1)
+            _exit(1);
+        (void)raise(number);
+        _exit(2);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGPROF);
+}
+
+static void a_foreign_signal_with_the_default_action_kills_as_without_us(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        int number = start();
+        (void)raise(number);
+        _exit(1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGPROF);
+}
+
+static void an_ignored_signal_is_dropped(void **state)
+{
+    (void)state;
+    int number = start();
+    struct sigaction action = {.sa_handler = SIG_IGN};
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, NULL), 0);
+    assert_int_equal(raise(number), 0);
+    assert_int_equal(hosts, 0);
+}
+
+static volatile sig_atomic_t blocked_inside;
+
+static void look_at_the_mask(int number)
+{
+    sigset_t mask;
+    (void)pthread_sigmask(SIG_BLOCK, NULL, &mask);
+    blocked_inside = sigismember(&mask, number) | sigismember(&mask, SIGUSR2) << 1 |
+                     sigismember(&mask, SIGUSR1) << 2;
+}
+
+static void the_hosts_handler_runs_with_the_mask_it_asked_for(void **state)
+{
+    (void)state;
+    int number = start();
+    struct sigaction action = {.sa_handler = look_at_the_mask};
+    (void)sigaddset(&action.sa_mask, SIGUSR2);
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, NULL), 0);
+    assert_int_equal(raise(number), 0);
+    assert_int_equal(blocked_inside, 3);
+    action.sa_flags = SA_NODEFER;
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, NULL), 0);
+    assert_int_equal(raise(number), 0);
+    assert_int_equal(blocked_inside, 2);
+}
+
+static void a_host_that_owns_sigprof_keeps_it_and_another_signal_is_taken(void **state)
+{
+    (void)state;
+    struct sigaction action = {.sa_handler = plain_handler};
+    assert_int_equal(sigaction(SIGPROF, &action, NULL), 0);
+    int number = start();
+    assert_int_not_equal(number, SIGPROF);
+    assert_int_equal(raise(SIGPROF), 0);
+    assert_int_equal(hosts, 1);
+    queue_to_self(number, rth__sigmux_cookie(RTH_SIGMUX_CPU, 1));
+    assert_int_equal(ours, 1);
+}
+
+static void without_a_free_signal_acquire_says_so(void **state)
+{
+    (void)state;
+    struct sigaction action = {.sa_handler = plain_handler};
+    for (int number = 1; number < NSIG; number++)
+        (void)sigaction(number, &action, NULL);
+    rth__sigmux_init(NULL);
+    assert_int_equal(rth__sigmux_acquire(), -EBUSY);
+    assert_int_equal(rth__sigmux_signal(), 0);
+}
+
+static void a_forked_child_passes_signals_on_and_sees_its_own_actions(void **state)
+{
+    (void)state;
+    int number = start();
+    struct sigaction action = {.sa_handler = plain_handler};
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, NULL), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct sigaction seen;
+        (void)raise(number);
+        bool fine = hosts == 1;
+        /* The kernel has our handler; the host must not see it. */
+        fine = fine && rth__sigmux_host_action_sigsafe(number, NULL, &seen) == 0 &&
+               seen.sa_handler == plain_handler;
+        struct sigaction reset = {.sa_handler = SIG_DFL};
+        fine = fine && rth__sigmux_host_action_sigsafe(number, &reset, &seen) == 0 &&
+               seen.sa_handler == plain_handler && !rth__sigmux_installed();
+        _exit(fine ? 0 : 1);
+    }
+    int status = 1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_true(rth__sigmux_installed());
+}
+
+static void after_the_runtime_stopped_our_signals_do_nothing(void **state)
+{
+    (void)state;
+    int number = start();
+    rth__enable_off();
+    queue_to_self(number, rth__sigmux_cookie(RTH_SIGMUX_CPU, 1));
+    assert_int_equal(ours, 0);
+}
+
+static _Atomic bool stop;
+
+static void *raise_for_ever(void *argument)
+{
+    int number = *(int *)argument;
+    while (!stop)
+        (void)raise(number);
+    return NULL;
+}
+
+static void there_is_no_moment_at_which_the_default_action_holds(void **state)
+{
+    (void)state;
+    int number = start();
+    struct sigaction actions[2] = {{.sa_handler = plain_handler},
+                                   {.sa_sigaction = on_hosts, .sa_flags = SA_SIGINFO}};
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &actions[0], NULL), 0);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, raise_for_ever, &number), 0);
+    for (int i = 0; i < 20000; i++)
+        assert_int_equal(rth__sigmux_host_action_sigsafe(number, &actions[i & 1], NULL), 0);
+    stop = true;
+    (void)pthread_join(thread, NULL);
+    assert_true(hosts > 0);
+}
+
+RTH_TEST_MAIN(cmocka_unit_test(a_signal_with_our_cookie_reaches_our_handler),
+              cmocka_unit_test(a_foreign_signal_reaches_the_hosts_handler_with_its_siginfo),
+              cmocka_unit_test(the_host_reads_back_what_it_installed),
+              cmocka_unit_test(putting_back_what_was_read_does_not_loop),
+              cmocka_unit_test(other_signals_are_none_of_its_business),
+              cmocka_unit_test(a_one_shot_handler_runs_once_and_then_the_default_holds),
+              cmocka_unit_test(a_foreign_signal_with_the_default_action_kills_as_without_us),
+              cmocka_unit_test(an_ignored_signal_is_dropped),
+              cmocka_unit_test(the_hosts_handler_runs_with_the_mask_it_asked_for),
+              cmocka_unit_test(a_host_that_owns_sigprof_keeps_it_and_another_signal_is_taken),
+              cmocka_unit_test(without_a_free_signal_acquire_says_so),
+              cmocka_unit_test(a_forked_child_passes_signals_on_and_sees_its_own_actions),
+              cmocka_unit_test(after_the_runtime_stopped_our_signals_do_nothing),
+              cmocka_unit_test(there_is_no_moment_at_which_the_default_action_holds))
