@@ -49,7 +49,7 @@ if(NOT RTH_SANITIZE)
     add_custom_command(OUTPUT ${single}
         COMMAND ${CMAKE_LINKER} -r -o ${single}.all $<TARGET_OBJECTS:rth_base>
                 $<TARGET_OBJECTS:rth_runtime> $<TARGET_OBJECTS:rth_note>
-                ${RTH_ZLIB_ARCHIVE} ${RTH_IBERTY_ARCHIVE}
+                ${RTH_ZLIB_ARCHIVE}
         COMMAND ${CMAKE_OBJCOPY} --keep-global-symbols=${public_symbols} ${single}.all ${single}
         DEPENDS $<TARGET_OBJECTS:rth_base> $<TARGET_OBJECTS:rth_runtime>
                 $<TARGET_OBJECTS:rth_note> ${public_symbols} src/rthooks.map

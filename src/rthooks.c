@@ -41,6 +41,7 @@
 #include "os/fd.h"
 #include "os/rawsys.h"
 #include "processes/processes.h"
+#include "record/loader.h"
 #include "profile/cpu/cpu.h"
 #include "profile/index.h"
 #include "profile/threads/dump.h"
@@ -252,6 +253,7 @@ static int start_everything(const struct rth_opts *opts, const struct rth_interp
         return error;
     rth__runtime_facts_set(facts);
     rth__thread_registry_start(info->thread_shared_set);
+    rth__loader_watch(info->loader_generation);
     rth__enable_on(identity->pid, ++generation);
     rth__capabilities_start();
     return 0;

@@ -88,6 +88,20 @@ demo_tour() {
     grep -E '^(process_(cpu_seconds_total|resident_memory_bytes|open_fds)|rthooks_sched_threads)' \
         "$demo_folder/metrics" || demo_fail "no process metrics in $url/metrics"
 
+    heading "Where its CPU time goes: three seconds of samples, by function"
+    "$rthooks" pprof top --seconds 3 --limit 12 "$demo_redis" 2>"$demo_folder/pprof.log" ||
+        demo_fail "rthooks pprof top failed: $(cat "$demo_folder/pprof.log")"
+
+    heading "The same as a picture: open it in a browser"
+    "$rthooks" pprof flame --seconds 2 -o "$demo_flame" "$demo_redis" >/dev/null \
+        2>"$demo_folder/pprof.log" ||
+        demo_fail "rthooks pprof flame failed: $(cat "$demo_folder/pprof.log")"
+    printf '  %s\n' "$demo_flame"
+
+    heading "Where its threads are this very moment, without stopping any of them"
+    ask '/debug/pprof/threads?debug=2' | head -n 14 | sed 's/^/  /'
+    printf '  …\n'
+
     heading "Is it alive, is it ready"
     printf 'livez: %s\n' "$(ask /livez)"
     printf 'readyz: %s\n' "$(ask /readyz)"
@@ -97,7 +111,8 @@ demo_tour() {
     printf '\n'
 
     heading "Open these while it runs"
-    for path in /metrics /debug/pprof/ /debug/runtime/status /debug/runtime/threads \
+    for path in /metrics /debug/pprof/ '/debug/pprof/profile?seconds=5' \
+        '/debug/pprof/threads?debug=2' /debug/runtime/status /debug/runtime/threads \
         /debug/processes /version; do
         printf '  %s%s\n' "$url" "$path"
     done
@@ -133,6 +148,7 @@ demo_start() {
 demo() {
     rthooks=$1/tools/rthooks
     demo_folder=$(mktemp -d)
+    demo_flame=$1/redis-cpu.svg
     trap demo_clean_up EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP

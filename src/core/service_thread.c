@@ -194,6 +194,16 @@ int rth__service_thread_tids(int *ret_tids, int capacity)
     return count;
 }
 
+bool rth__service_thread_has(int tid)
+{
+    for (size_t i = 0; i < RTH_SERVICE_THREAD_MAX; i++) {
+        const struct rth_service_thread *thread = alive[i];
+        if (thread != NULL && thread->tid == tid)
+            return true;
+    }
+    return false;
+}
+
 uint64_t rth__service_thread_cpu_ns(void)
 {
     uint64_t total_ns = ended_cpu_ns;

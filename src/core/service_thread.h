@@ -39,6 +39,8 @@ bool rth__service_thread_is_self(void);
 bool rth__service_thread_is_creating(void);
 /* tids of ours alive now; returns how many were written. */
 int rth__service_thread_tids(int *ret_tids, int capacity);
+/* Whether a tid is a thread of ours now. */
+bool rth__service_thread_has(int tid);
 /* CPU time used by all threads of ours so far, ended ones included; resident stack bytes. */
 uint64_t rth__service_thread_cpu_ns(void);
 uint64_t rth__service_thread_stack_bytes(void);

@@ -35,20 +35,22 @@ enum node_kind {
     NODE_UNNAMED,          /* {unnamed type#number} */
     NODE_DEFAULT_ARGUMENT, /* {default arg#number}::left */
     NODE_AUTO,             /* auto:number */
-    NODE_FORWARD,          /* left, known after the name was read */
+    NODE_FORWARD,          /* left; number: T_ is 1; of conversions known later */
     NODE_POINTER,
     NODE_REFERENCE,
     NODE_RVALUE_REFERENCE,
     NODE_QUALIFIERS,     /* of left: flags */
     NODE_SUFFIX,         /* left text */
     NODE_FUNCTION,       /* left: result, 0 for none; right: parameters; flags */
-    NODE_ARRAY,          /* left [text] */
+    NODE_FLOAT,          /* _Float and text */
+    NODE_ARRAY,          /* left [text], or [right] */
     NODE_MEMBER_POINTER, /* right left::* */
     NODE_PACK_EXPANSION, /* left once per element of the packs in it */
     NODE_PARAMETER_PACK, /* the current element of the list left */
     NODE_ARGUMENT_PACK,  /* all elements of the list left */
     NODE_LITERAL,        /* text of type left; number: 1 for negative */
     NODE_ADDRESS,        /* &left */
+    NODE_OPERATION,      /* text of left, or of left and right */
     NODE_ENCODING,       /* left: name, right: NODE_FUNCTION */
     NODE_SPECIAL,        /* text and left, "vtable for " */
     NODE_CONSTRUCTION,   /* construction vtable for left-in-right */
@@ -81,7 +83,7 @@ struct node {
 struct demangler {
     const char *at, *end;
     unsigned depth;
-    bool too_much; /* a bound was met, and not a mistake in the name */
+    bool too_much;              /* a bound was met, and not a mistake in the name */
     bool no_template_arguments; /* those that follow belong to the name and not to the type */
     bool forward_allowed;
     unsigned lambda_depth;
@@ -97,7 +99,7 @@ struct demangler {
 /* demangle_read.c: an encoding up to the end of the input, or to an 'E' or '.'; 0 on failure. */
 uint16_t rth__demangle_read_encoding(struct demangler *demangler);
 
-/* demangle_type.c and demangle_read.c: 0 on failure. */
+/* demangle_type.c, demangle_argument.c and demangle_read.c: 0 on failure. */
 uint16_t rth__demangle_read_type(struct demangler *demangler);
 uint16_t rth__demangle_read_class_name(struct demangler *demangler);
 uint16_t rth__demangle_read_source_name(struct demangler *demangler);

@@ -6,11 +6,11 @@
 
 /* What a signature depends on: facts of the name before it. */
 struct name_facts {
-    bool ends_with_arguments;   /* so the result type is in the signature */
-    bool is_without_result;     /* constructor, destructor, conversion: it is not */
-    uint8_t member_flags;       /* of the member function */
-    bool is_encoding;           /* its template arguments are what T_ means */
-    uint16_t component;         /* the last class or namespace, for constructors */
+    bool ends_with_arguments; /* so the result type is in the signature */
+    bool is_without_result;   /* constructor, destructor, conversion: it is not */
+    uint8_t member_flags;     /* of the member function */
+    bool is_encoding;         /* its template arguments are what T_ means */
+    uint16_t component;       /* the last class or namespace, for constructors */
 };
 
 static const struct {
@@ -111,8 +111,7 @@ static uint16_t unnamed_type(struct demangler *demangler)
 
 static uint16_t constructor_or_destructor(struct demangler *demangler, struct name_facts *facts)
 {
-    enum node_kind kind =
-        rth__demangle_peek(demangler) == 'C' ? NODE_CONSTRUCTOR : NODE_DESTRUCTOR;
+    enum node_kind kind = rth__demangle_peek(demangler) == 'C' ? NODE_CONSTRUCTOR : NODE_DESTRUCTOR;
     demangler->at++;
     bool is_inherited = kind == NODE_CONSTRUCTOR && rth__demangle_take(demangler, "I");
     char variant = rth__demangle_peek(demangler);
@@ -156,8 +155,7 @@ static uint16_t unqualified_name(struct demangler *demangler, struct name_facts 
     return node;
 }
 
-static uint16_t with_arguments(struct demangler *demangler, uint16_t name,
-                               struct name_facts *facts)
+static uint16_t with_arguments(struct demangler *demangler, uint16_t name, struct name_facts *facts)
 {
     uint16_t list = 0;
     demangler->at++;
@@ -220,19 +218,18 @@ static uint16_t nested_name(struct demangler *demangler, struct name_facts *fact
     return scope;
 }
 
-/* "_3" or "__12_" behind a local name says which of several; not shown. */
-static bool skip_discriminator(struct demangler *demangler)
+/* "_3" or "__12_" behind a local name says which of several; not shown. Another '_' is not ours. */
+static void skip_discriminator(struct demangler *demangler)
 {
+    const char *start = demangler->at;
     uint32_t number;
-    if (!rth__demangle_take(demangler, "_"))
-        return true;
-    if (rth__demangle_take(demangler, "_"))
-        return rth__demangle_number(demangler, &number) && rth__demangle_take(demangler, "_");
-    char digit = rth__demangle_peek(demangler);
-    if (digit < '0' || digit > '9')
-        return false;
-    demangler->at++;
-    return true;
+    char digit = rth__demangle_peek_next(demangler);
+    if (rth__demangle_take(demangler, "__")) {
+        if (!rth__demangle_number(demangler, &number) || !rth__demangle_take(demangler, "_"))
+            demangler->at = start;
+    } else if (digit >= '0' && digit <= '9' && rth__demangle_take(demangler, "_")) {
+        demangler->at++;
+    }
 }
 
 static uint16_t any_name(struct demangler *demangler, struct name_facts *facts);
@@ -246,19 +243,17 @@ static uint16_t local_name(struct demangler *demangler, struct name_facts *facts
         return 0;
     if (rth__demangle_take(demangler, "s")) {
         name = static_text(demangler, "string literal");
-        if (!skip_discriminator(demangler))
-            return 0;
+        skip_discriminator(demangler);
     } else if (rth__demangle_take(demangler, "d")) {
         if (!rth__demangle_index(demangler, true, &index))
             return 0;
         uint16_t inner = any_name(demangler, facts);
-        name = inner != 0 ? rth__demangle_numbered(demangler, NODE_DEFAULT_ARGUMENT, index + 1,
-                                                   inner)
-                          : 0;
+        name = inner != 0
+                   ? rth__demangle_numbered(demangler, NODE_DEFAULT_ARGUMENT, index + 1, inner)
+                   : 0;
     } else {
         name = any_name(demangler, facts);
-        if (!skip_discriminator(demangler))
-            return 0;
+        skip_discriminator(demangler);
     }
     return name != 0 ? rth__demangle_node(demangler, NODE_LOCAL, around, name) : 0;
 }
@@ -281,7 +276,7 @@ static uint16_t unscoped_name(struct demangler *demangler, struct name_facts *fa
     } else {
         node = unqualified_name(demangler, facts);
     }
-    if (node == 0 || rth__demangle_peek(demangler) != 'I' || demangler->no_template_arguments)
+    if (node == 0 || rth__demangle_peek(demangler) != 'I')
         return node;
     if (!is_substitution && !rth__demangle_substitutable(demangler, node))
         return 0;
@@ -385,8 +380,7 @@ static uint16_t temporary(struct demangler *demangler)
 {
     uint32_t index = 0;
     uint16_t name = rth__demangle_read_class_name(demangler);
-    if (name == 0 ||
-        (!is_at_end(demangler) && !rth__demangle_index(demangler, false, &index)))
+    if (name == 0 || (!is_at_end(demangler) && !rth__demangle_index(demangler, false, &index)))
         return 0;
     return rth__demangle_numbered(demangler, NODE_TEMPORARY, index, name);
 }
@@ -423,8 +417,8 @@ static uint16_t special_name(struct demangler *demangler)
         return special(demangler, "covariant return thunk to ",
                        rth__demangle_read_encoding(demangler));
     }
-    const char *text = rth__demangle_peek_next(demangler) == 'v' ? "virtual thunk to "
-                                                                 : "non-virtual thunk to ";
+    const char *text =
+        rth__demangle_peek_next(demangler) == 'v' ? "virtual thunk to " : "non-virtual thunk to ";
     if (!rth__demangle_take(demangler, "T") || !skip_call_offset(demangler))
         return 0;
     return special(demangler, text, rth__demangle_read_encoding(demangler));
@@ -445,8 +439,8 @@ uint16_t rth__demangle_read_encoding(struct demangler *demangler)
     demangler->lambda_depth = 0;
     if (rth__demangle_enter(demangler)) {
         char letter = rth__demangle_peek(demangler);
-        node = letter == 'T' || letter == 'G' ? special_name(demangler)
-                                              : function_or_data(demangler);
+        node =
+            letter == 'T' || letter == 'G' ? special_name(demangler) : function_or_data(demangler);
     }
     rth__demangle_leave(demangler);
     demangler->no_template_arguments = was_without;

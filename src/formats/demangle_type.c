@@ -1,15 +1,37 @@
 /* SPDX-License-Identifier: MIT */
-/* Types, template arguments and what refers back, by the Itanium C++ ABI. */
+/* Types and what refers back, by the Itanium C++ ABI. */
 #include <string.h>
 
 #include "formats/demangle_node.h"
 
 /* By the letter, from 'a' on; NULL: no builtin type. */
 static const char *const builtins[26] = {
-    "signed char", "bool", "char", "double", "long double", "float", "__float128",
-    "unsigned char", "int", "unsigned int", NULL, "long", "unsigned long", "__int128",
-    "unsigned __int128", NULL, NULL, NULL, "short", "unsigned short", NULL, "void", "wchar_t",
-    "long long", "unsigned long long", "...",
+    "signed char",
+    "bool",
+    "char",
+    "double",
+    "long double",
+    "float",
+    "__float128",
+    "unsigned char",
+    "int",
+    "unsigned int",
+    NULL,
+    "long",
+    "unsigned long",
+    "__int128",
+    "unsigned __int128",
+    NULL,
+    NULL,
+    NULL,
+    "short",
+    "unsigned short",
+    NULL,
+    "void",
+    "wchar_t",
+    "long long",
+    "unsigned long long",
+    "...",
 };
 
 /* The second letter of D… */
@@ -17,8 +39,8 @@ static const struct {
     char letter;
     const char *name;
 } more_builtins[] = {
-    {'d', "decimal64"}, {'e', "decimal128"}, {'f', "decimal32"}, {'h', "half"},
-    {'s', "char16_t"},  {'i', "char32_t"},   {'u', "char8_t"},   {'a', "auto"},
+    {'d', "decimal64"},      {'e', "decimal128"},        {'f', "decimal32"}, {'h', "half"},
+    {'s', "char16_t"},       {'i', "char32_t"},          {'u', "char8_t"},   {'a', "auto"},
     {'c', "decltype(auto)"}, {'n', "decltype(nullptr)"},
 };
 
@@ -26,6 +48,14 @@ static uint16_t builtin_type(struct demangler *demangler, const char *name, size
 {
     demangler->at += letters;
     return rth__demangle_text(demangler, NODE_TEXT, name, strlen(name), 0);
+}
+
+/* A node of its own, that remembers which: the same reference may mean another argument later. */
+static uint16_t parameter(struct demangler *demangler, uint32_t index)
+{
+    if (index >= demangler->parameter_count)
+        return 0;
+    return rth__demangle_numbered(demangler, NODE_FORWARD, index + 1, demangler->parameters[index]);
 }
 
 uint16_t rth__demangle_read_parameter_reference(struct demangler *demangler)
@@ -43,7 +73,7 @@ uint16_t rth__demangle_read_parameter_reference(struct demangler *demangler)
         demangler->forwards[demangler->forward_count++].index = (uint16_t)index;
         return node;
     }
-    return index < demangler->parameter_count ? demangler->parameters[index] : 0;
+    return parameter(demangler, index);
 }
 
 uint16_t rth__demangle_read_substitution(struct demangler *demangler)
@@ -72,7 +102,12 @@ uint16_t rth__demangle_read_substitution(struct demangler *demangler)
     uint32_t index;
     if (!rth__demangle_index(demangler, false, &index) || index >= demangler->substitution_count)
         return 0;
-    return demangler->substitutions[index];
+    uint16_t node = demangler->substitutions[index];
+    const struct node *found = &demangler->nodes[node];
+    if (found->kind == NODE_FORWARD && NODE_NUMBER(found) > 0 &&
+        NODE_NUMBER(found) <= demangler->parameter_count)
+        return parameter(demangler, NODE_NUMBER(found) - 1u);
+    return node;
 }
 
 static uint16_t wrap(struct demangler *demangler, enum node_kind kind, size_t letters)
@@ -159,17 +194,28 @@ static uint16_t function_type(struct demangler *demangler)
     return node;
 }
 
-/* A length of digits only: those that are computed are not understood. */
+/* A length in digits, none, or one that a template parameter stands for. */
 static uint16_t array_type(struct demangler *demangler)
 {
-    const char *length = ++demangler->at;
+    uint16_t length = 0;
+    const char *digits = ++demangler->at;
+    if (rth__demangle_peek(demangler) == 'T') {
+        length = rth__demangle_read_parameter_reference(demangler);
+        if (length == 0)
+            return 0;
+        digits = demangler->at;
+    }
     while (rth__demangle_peek(demangler) >= '0' && rth__demangle_peek(demangler) <= '9')
         demangler->at++;
-    size_t size_bytes = (size_t)(demangler->at - length);
+    size_t size_bytes = (size_t)(demangler->at - digits);
     if (!rth__demangle_take(demangler, "_"))
         return 0;
     uint16_t type = rth__demangle_read_type(demangler);
-    return type != 0 ? rth__demangle_text(demangler, NODE_ARRAY, length, size_bytes, type) : 0;
+    uint16_t node =
+        type != 0 ? rth__demangle_text(demangler, NODE_ARRAY, digits, size_bytes, type) : 0;
+    if (node != 0)
+        demangler->nodes[node].right = length;
+    return node;
 }
 
 static uint16_t member_pointer(struct demangler *demangler)
@@ -229,6 +275,21 @@ static uint16_t substituted_type(struct demangler *demangler, bool *ret_substitu
     return with_template_arguments(demangler, node);
 }
 
+/* DF16_, DF32x, DF16b */
+static uint16_t float_type(struct demangler *demangler)
+{
+    const char *start = demangler->at += 2;
+    uint32_t bits;
+    if (!rth__demangle_number(demangler, &bits))
+        return 0;
+    if (bits == 16 && rth__demangle_take(demangler, "b"))
+        return builtin_type(demangler, "std::bfloat16_t", 0);
+    size_t size_bytes = (size_t)(demangler->at - start) + (rth__demangle_peek(demangler) == 'x');
+    if (!rth__demangle_take(demangler, "_") && !rth__demangle_take(demangler, "x"))
+        return 0;
+    return rth__demangle_text(demangler, NODE_FLOAT, start, size_bytes, 0);
+}
+
 static uint16_t d_type(struct demangler *demangler, bool *ret_substitutable)
 {
     char letter = rth__demangle_peek_next(demangler);
@@ -237,6 +298,8 @@ static uint16_t d_type(struct demangler *demangler, bool *ret_substitutable)
         if (more_builtins[i].letter == letter)
             return builtin_type(demangler, more_builtins[i].name, 2);
     }
+    if (letter == 'F')
+        return float_type(demangler);
     *ret_substitutable = true;
     if (letter == 'p')
         return wrap(demangler, NODE_PACK_EXPANSION, 2);
@@ -298,96 +361,4 @@ uint16_t rth__demangle_read_type(struct demangler *demangler)
     if (substitutable && !rth__demangle_substitutable(demangler, type))
         return 0;
     return type;
-}
-
-/* L<type><digits>E or L_Z<encoding>E, after the 'L'. */
-static uint16_t literal(struct demangler *demangler)
-{
-    if (rth__demangle_take(demangler, "_Z")) {
-        uint16_t encoding = rth__demangle_read_encoding(demangler);
-        return rth__demangle_take(demangler, "E") ? encoding : 0;
-    }
-    uint16_t type = rth__demangle_read_type(demangler);
-    bool is_negative = rth__demangle_take(demangler, "n");
-    const char *digits = demangler->at;
-    while (rth__demangle_peek(demangler) >= '0' && rth__demangle_peek(demangler) <= '9')
-        demangler->at++;
-    size_t size_bytes = (size_t)(demangler->at - digits);
-    if (type == 0 || !rth__demangle_take(demangler, "E"))
-        return 0;
-    uint16_t node = rth__demangle_text(demangler, NODE_LITERAL, digits, size_bytes, type);
-    if (node != 0)
-        demangler->nodes[node].flags = is_negative;
-    return node;
-}
-
-/* Of expressions, what stands for a function or a number; the rest is not understood. */
-static uint16_t expression(struct demangler *demangler)
-{
-    bool is_address = rth__demangle_take(demangler, "ad");
-    if (!rth__demangle_take(demangler, "L"))
-        return 0;
-    uint16_t node = literal(demangler);
-    if (node == 0 || !rth__demangle_take(demangler, "E"))
-        return 0;
-    return is_address ? rth__demangle_node(demangler, NODE_ADDRESS, node, 0) : node;
-}
-
-static uint16_t template_argument(struct demangler *demangler)
-{
-    if (rth__demangle_take(demangler, "L"))
-        return literal(demangler);
-    if (rth__demangle_take(demangler, "X"))
-        return expression(demangler);
-    if (!rth__demangle_take(demangler, "J"))
-        return rth__demangle_read_type(demangler);
-    struct node_list list = {0, 0};
-    while (!rth__demangle_take(demangler, "E")) {
-        uint16_t argument = rth__demangle_enter(demangler) ? template_argument(demangler) : 0;
-        rth__demangle_leave(demangler);
-        if (!rth__demangle_append(demangler, &list, argument))
-            return 0;
-    }
-    return rth__demangle_node(demangler, NODE_ARGUMENT_PACK, list.head, 0);
-}
-
-/* A pack that is referred to stands for one element at a time. */
-static bool add_parameter(struct demangler *demangler, uint16_t argument)
-{
-    const struct node *node = &demangler->nodes[argument];
-    if (demangler->parameter_count == DEMANGLE_PARAMETERS)
-        return true; /* a reference to it will fail */
-    if (node->kind == NODE_ARGUMENT_PACK)
-        argument = rth__demangle_node(demangler, NODE_PARAMETER_PACK, node->left, 0);
-    demangler->parameters[demangler->parameter_count++] = argument;
-    return argument != 0;
-}
-
-static bool read_arguments(struct demangler *demangler, bool as_parameters, uint16_t *ret_list)
-{
-    struct node_list list = {0, 0};
-    if (as_parameters)
-        demangler->parameter_count = 0;
-    while (!rth__demangle_take(demangler, "E")) {
-        uint16_t argument = template_argument(demangler);
-        if (!rth__demangle_append(demangler, &list, argument) ||
-            (as_parameters && !add_parameter(demangler, argument)))
-            return false;
-    }
-    *ret_list = list.head;
-    return true;
-}
-
-bool rth__demangle_read_template_arguments(struct demangler *demangler, bool as_parameters,
-                                           uint16_t *ret_list)
-{
-    /* What was said of the type around holds no longer inside. */
-    bool was_without = demangler->no_template_arguments, was_allowed = demangler->forward_allowed;
-    demangler->no_template_arguments = false;
-    demangler->forward_allowed = false;
-    bool fine = rth__demangle_enter(demangler) && read_arguments(demangler, as_parameters, ret_list);
-    rth__demangle_leave(demangler);
-    demangler->no_template_arguments = was_without;
-    demangler->forward_allowed = was_allowed;
-    return fine;
 }

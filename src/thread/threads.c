@@ -28,17 +28,7 @@ struct listing {
     int root_fd;
     double ticks_per_s;
     double now_since_boot_s;
-    int ours[RTH_SERVICE_THREAD_MAX];
-    int our_count;
 };
-
-static bool is_ours(const struct listing *listing, int tid)
-{
-    for (int i = 0; i < listing->our_count; i++)
-        if (listing->ours[i] == tid)
-            return true;
-    return false;
-}
 
 static void write_thread(struct listing *listing, int tid, const struct rth_proc_stat *stat)
 {
@@ -66,7 +56,7 @@ static void write_thread(struct listing *listing, int tid, const struct rth_proc
     rth__json_member_double(json, "system_seconds", system_s);
     rth__json_member_int(json, "processor", stat->processor);
     rth__json_member_string(json, "origin",
-                            is_ours(listing, tid)            ? "rthooks"
+                            rth__service_thread_has(tid)     ? "rthooks"
                             : known && info.creator_tid != 0 ? "pthread_create"
                                                              : "host");
     if (known && info.creator_tid != 0)
@@ -95,7 +85,6 @@ static int write_threads(struct rth_call *call, struct rth_sink *sink)
         error = rth__dir_open(&dir, listing.root_fd, "proc/self/task");
     if (error != 0)
         return rth__call_fail(call, 503, "cannot read /proc/self/task: errno %d", -error);
-    listing.our_count = rth__service_thread_tids(listing.ours, RTH_SERVICE_THREAD_MAX);
 
     struct rth_json *json = &listing.json;
     rth__json_init(json, sink);

@@ -19,7 +19,7 @@
 #define TEST_WAIT_NS (30 * RTH_NS_PER_S) /* of /test/wait: no test may need it to end */
 
 static struct {
-    _Atomic int begun, cancelled, saw_cancelled, actions;
+    _Atomic int begun, stepped, cancelled, saw_cancelled, actions;
     _Atomic int computing;
 } test_seen;
 
@@ -43,6 +43,27 @@ static int begin_wait(struct rth_call *call, int64_t *ret_wait_ns)
 static int write_wait(struct rth_call *call, struct rth_sink *sink)
 {
     return rth__sink_puts(sink, call->state[0] == 'w' ? "waited\n" : "state lost\n");
+}
+
+/* ?steps=N: N more waits of a millisecond, or of ?ms=; state[1] counts them. fail=1: the last one
+ * fails. */
+static int step_wait(struct rth_call *call, int64_t *ret_wait_ns)
+{
+    int64_t steps = 0, wait_ms = 1;
+    (void)rth__params_int64(&call->params, "steps", &steps);
+    (void)rth__params_int64(&call->params, "ms", &wait_ms);
+    if (call->state[1] < steps) {
+        call->state[1]++;
+        *ret_wait_ns = wait_ms * RTH_NS_PER_MS;
+        test_seen.stepped++;
+        return 0;
+    }
+    return rth__params_has(&call->params, "fail") ? rth__call_fail(call, 503, "no more") : 0;
+}
+
+static int write_steps(struct rth_call *call, struct rth_sink *sink)
+{
+    return rth__sink_printf(sink, "steps=%d\n", call->state[1]);
 }
 
 static void cancel_wait(struct rth_call *call)
@@ -151,6 +172,13 @@ static const struct rth_artefact test_artefacts[] = {
      .flags = RTH_ARTEFACT_BY_PID,
      .begin = begin_wait,
      .write = write_wait,
+     .cancel = cancel_wait},
+    {.name = "steps",
+     .path = "/test/steps",
+     .content_type = TEST_TEXT,
+     .begin = begin_wait,
+     .step = step_wait,
+     .write = write_steps,
      .cancel = cancel_wait},
     {.name = "compute", .path = "/test/compute", .content_type = TEST_TEXT, .write = write_compute},
     {.name = "large",

@@ -11,6 +11,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -56,7 +57,7 @@ class Writer:
         self.strings = {"": 0}
         self.step = step
         self.repeated = repeated
-        self.body = b"".join(message(1, self.value_type(*entry)) for entry in types)
+        self.body = bytearray().join(message(1, self.value_type(*entry)) for entry in types)
         self.functions = {}
         self.locations = 0
         self.mappings = 0
@@ -105,7 +106,7 @@ class Writer:
     def plain(self):
         period = (message(11, self.value_type("cpu", "nanoseconds")) + number(12, 10000000)
                   + number(9, 1700000000 * 10**9) + number(10, 2 * 10**9))
-        return self.body + period + b"".join(message(6, text.encode()) for text in self.strings)
+        return bytes(self.body) + period + b"".join(message(6, text.encode()) for text in self.strings)
 
     def bytes(self):
         return gzip.compress(self.plain(), mtime=0)
@@ -546,14 +547,18 @@ class Servers(PprofCase):
                     ([url + "/debug/pprof/profile?seconds=4"], "profile?seconds=4")):
                 table, _ = self.json("top", *arguments)
                 self.assertEqual(table["total"], 100 * TICK)
-                self.assertEqual(asked.pop(), "/debug/pprof/" + path)
+                self.assertEqual(asked, ["/debug/pprof/" + path, "/version"])
+                asked.clear()
             _, err = self.pprof("top", "--profile", "mutex", url, status=3)
             self.assertIn("status 501: no hooks\n", err)
             _, err = self.pprof("top", "--profile", "odd", url, status=3)
             self.assertIn("status 404", err)
             self.pprof("top", "--hz", "5", url + "/debug/pprof/heap", status=2)
-            self.pprof("fetch", url)
-            self.assertTrue(os.path.exists(self.path("pprof.demo.samples.cpu.001.pb.gz")))
+            # Named after the program, or as the service calls itself.
+            self.assertEqual(self.pprof("fetch", url)[0], "pprof.demo.samples.cpu.001.pb.gz\n")
+            answers["/version"] = (200, b'{"name": "cache/../1"}')
+            self.assertEqual(self.pprof("fetch", url)[0],
+                             "pprof.cache_.._1.samples.cpu.001.pb.gz\n")
         _, err = self.pprof("top", url, status=3)
         self.assertIn("127.0.0.1", err)
 
@@ -674,7 +679,7 @@ class Symbols(PprofCase):
         lines, names, _ = self.lines_of(writer)
         self.assertEqual((names[1], lines[1]), (["given"], ["/given.c:7"]))
         self.assertEqual(lines[2], lines[0])
-        self.assertIn("plain", names[2])
+        self.assertEqual(names[2], [name.replace("plain", "half") for name in names[0]])
         # A table by function takes the names that are there.
         table, _ = self.json("top", self.path("profile"))
         self.assertEqual(set(self.rows(table)), {"plain", "given", "half"})
@@ -733,6 +738,32 @@ class Symbols(PprofCase):
                 file.write(data)
             lines, names, _ = self.lines_of(profile)
             self.assertEqual((lines[0], names[0]), ([":0"], ["[cxx]"]))
+
+    def stopped(self, number):
+        """What rthooks answers when its reader of symbols gets that signal in the middle."""
+        binary = Binary(self)
+        vaddrs = binary.addresses(*FUNCTIONS) * 1000
+        path = self.save("many", binary.profile(vaddrs))
+        for _ in range(20):
+            program = harness.Program(self, [self.rthooks, "pprof", "top", "--symbolize", "lines",
+                                             path], hooked=False)
+            children = []
+            while not children and program.process.poll() is None:
+                children = harness.children(program.pid)
+            with contextlib.suppress(ProcessLookupError):
+                for child in children:
+                    os.kill(child, number)
+            self.assertEqual(program.wait(), 0)
+            if b"could not be read" in program.stderr():
+                self.assertIn(b"[cxx]", program.stdout())
+                return program.stderr().decode()
+        raise AssertionError("the reader was never met: %r" % program.stderr())
+
+    def test_a_reader_that_hangs_is_given_up(self):
+        self.assertIn("it took too long", self.stopped(signal.SIGSTOP))
+
+    def test_a_reader_that_crashes_costs_only_its_answer(self):
+        self.assertIn("the reader stopped: Segmentation fault", self.stopped(signal.SIGSEGV))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ struct pprof_input {
     const char *target;
     struct profile profile;
     int type; /* to show */
+    /* What it is of, for file names and titles: the service's name, else the program's. */
+    char subject[64];
     /* As it came; free gives it back. */
     char *bytes;
     size_t size_bytes;
@@ -50,9 +52,9 @@ int pprof_say_empty(const struct pprof_input *inputs, size_t count);
 /* The comments on standard error, for answers that have no place for them. */
 void pprof_say_comments(const struct profile *profile);
 
-/* Opens options->output, or a new file named pprof.PROGRAM.TYPES.001.SUFFIX in the current folder.
+/* Opens options->output, or a new file named pprof.SUBJECT.TYPES.001.SUFFIX in the current folder.
  * "-" is standard output. NULL after saying why; fclose ends it. ret_path says where. */
-FILE *pprof_open_output(const struct pprof_options *options, const struct profile *profile,
+FILE *pprof_open_output(const struct pprof_options *options, const struct pprof_input *input,
                         const char *suffix, char *ret_path, size_t path_size);
 /* Ends the file. Returns status, or EXIT_UNREACHABLE after saying why. */
 int pprof_close_output(FILE *file, const char *path, int status);

@@ -94,6 +94,25 @@ static int say_refusal(const struct target *target, const char *path,
                 answer->status, line[0] != '\0' ? ": " : "", printable(line, clean, sizeof(clean)));
 }
 
+/* A process of ours knows by which name its operators call it; others have no /version. */
+static void ask_service(const struct target *target, const struct pprof_options *options,
+                        struct pprof_input *input)
+{
+    char message[MESSAGE_BYTES];
+    struct http_answer answer;
+    if (http_get(target, "/version", options->common.token_file, &answer, message,
+                 sizeof(message)) != 0)
+        return;
+    json_t *version = answer.status == 200 && answer.body != NULL
+                          ? json_loadb(answer.body, answer.body_bytes, 0, NULL)
+                          : NULL;
+    const char *name = json_string_value(json_object_get(version, "name"));
+    if (name != NULL)
+        snprintf(input->subject, sizeof(input->subject), "%s", name);
+    json_decref(version);
+    http_answer_free(&answer);
+}
+
 static int fetch(struct target *target, const struct pprof_options *options,
                  struct pprof_input *input)
 {
@@ -119,6 +138,7 @@ static int fetch(struct target *target, const struct pprof_options *options,
     }
     input->bytes = answer.body;
     input->size_bytes = answer.body_bytes;
+    ask_service(target, options, input);
     return EXIT_FINE;
 }
 
@@ -180,6 +200,8 @@ int pprof_load(const char *target_text, const struct pprof_options *options,
     }
     struct symbolize_options how = options->symbolize;
     how.pid = target.kind == TARGET_PID ? target.pid : 0;
+    if (input.subject[0] == '\0')
+        snprintf(input.subject, sizeof(input.subject), "%.63s", profile_program(&input.profile));
     symbolize(&input.profile, &how);
     profile_name_frames(&input.profile);
     *ret_input = input;

@@ -62,13 +62,12 @@ int pprof_say_empty(const struct pprof_input *inputs, size_t count)
     return EXIT_BAD_NEWS;
 }
 
-/* pprof.PROGRAM.TYPES, with nothing in it that a path could take for more than a name. */
-static void make_stem(const struct profile *profile, char *ret_stem, size_t stem_size)
+/* pprof.SUBJECT.TYPES, with nothing in it that a path could take for more than a name. */
+static void make_stem(const struct pprof_input *input, char *ret_stem, size_t stem_size)
 {
-    const struct rth_pprof_document *document = &profile->document;
-    const char *program = profile_program(profile);
-    int used =
-        snprintf(ret_stem, stem_size, "pprof.%.80s%s", program, program[0] != '\0' ? "." : "");
+    const struct rth_pprof_document *document = &input->profile.document;
+    int used = snprintf(ret_stem, stem_size, "pprof.%s%s", input->subject,
+                        input->subject[0] != '\0' ? "." : "");
     for (uint32_t i = 0; i < document->type_count && i < 8 && (size_t)used < stem_size; i++)
         used +=
             snprintf(ret_stem + used, stem_size - (size_t)used, "%.20s.", document->types[i].type);
@@ -79,7 +78,7 @@ static void make_stem(const struct profile *profile, char *ret_stem, size_t stem
     }
 }
 
-FILE *pprof_open_output(const struct pprof_options *options, const struct profile *profile,
+FILE *pprof_open_output(const struct pprof_options *options, const struct pprof_input *input,
                         const char *suffix, char *ret_path, size_t path_size)
 {
     char stem[320];
@@ -92,7 +91,7 @@ FILE *pprof_open_output(const struct pprof_options *options, const struct profil
         snprintf(ret_path, path_size, "%s", options->output);
         fd = open(ret_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     } else {
-        make_stem(profile, stem, sizeof(stem));
+        make_stem(input, stem, sizeof(stem));
         errno = EEXIST;
         for (int number = 1; fd < 0 && errno == EEXIST && number <= NUMBERS_MAX; number++) {
             snprintf(ret_path, path_size, "%s%03d.%s", stem, number, suffix);
@@ -120,7 +119,7 @@ int pprof_fetch(struct pprof_input *inputs, size_t count, const struct pprof_opt
 {
     char path[PATH_MAX];
     (void)count;
-    FILE *file = pprof_open_output(options, &inputs[0].profile, "pb.gz", path, sizeof(path));
+    FILE *file = pprof_open_output(options, &inputs[0], "pb.gz", path, sizeof(path));
     if (file == NULL)
         return EXIT_UNREACHABLE;
     (void)fwrite(inputs[0].bytes, 1, inputs[0].size_bytes, file);
@@ -156,8 +155,7 @@ int pprof_flame(struct pprof_input *inputs, size_t count, const struct pprof_opt
     int status = EXIT_FINE;
     for (size_t i = 0; i < count; i++)
         flame_add(flame, &inputs[i].profile, inputs[i].type, &options->selection);
-    snprintf(title, sizeof(title), "%.100s: %.100s", profile_program(&inputs[0].profile),
-             type->type);
+    snprintf(title, sizeof(title), "%s: %.100s", inputs[0].subject, type->type);
     if (flame_total(flame) == 0) {
         flame_free(flame);
         return pprof_say_empty(inputs, count);
@@ -165,7 +163,7 @@ int pprof_flame(struct pprof_input *inputs, size_t count, const struct pprof_opt
     /* A picture is no text for a terminal. */
     if (where.output == NULL && !isatty(STDOUT_FILENO))
         where.output = "-";
-    FILE *file = pprof_open_output(&where, &inputs[0].profile, "svg", path, sizeof(path));
+    FILE *file = pprof_open_output(&where, &inputs[0], "svg", path, sizeof(path));
     if (file != NULL) {
         flame_write(flame, file, title, type->unit);
         status = pprof_close_output(file, path, EXIT_FINE);

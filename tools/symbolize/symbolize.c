@@ -115,6 +115,19 @@ static bool is_gain(const struct frames *before, const struct frame *list, uint3
     return has_line || !has_name(before);
 }
 
+/* Of a function's several names ("write", "__GI___libc_write") the one the profile came with stays,
+ * so that every table of it speaks of the same functions. */
+static void keep_given_name(const struct frames *before, struct frame *list, uint32_t count)
+{
+    const char *found = list[count - 1].name;
+    if (!has_name(before))
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(list[i].name, found) == 0)
+            list[i].name = before->list[before->count - 1].name;
+    }
+}
+
 static bool read_frames(struct answer_reader *reader, struct profile *profile,
                         const struct gap *gaps, size_t gap_count)
 {
@@ -130,8 +143,10 @@ static bool read_frames(struct answer_reader *reader, struct profile *profile,
             return false;
     }
     struct frames *frames = &profile->locations[gaps[numbers[0]].location];
-    if (is_gain(frames, list, numbers[1]))
+    if (is_gain(frames, list, numbers[1])) {
+        keep_given_name(frames, list, numbers[1]);
         *frames = (struct frames){list, numbers[1]};
+    }
     return true;
 }
 

@@ -162,19 +162,14 @@ static void cancel(struct rth_call *call)
 static unsigned masked_threads(int root_fd)
 {
     uint64_t bit = UINT64_C(1) << (rth__sigmux_signal() - 1);
-    int ours[RTH_SERVICE_THREAD_MAX];
-    int our_count = rth__service_thread_tids(ours, RTH_SERVICE_THREAD_MAX);
     unsigned masked = 0;
     struct rth_dir dir;
     if (rth__dir_open(&dir, root_fd, "proc/self/task") != 0)
         return 0;
     int tid, error;
     while ((tid = rth__dir_next_number(&dir, &error)) != 0) {
-        bool is_ours = false;
-        for (int i = 0; i < our_count; i++)
-            is_ours = is_ours || ours[i] == tid;
         struct rth_proc_status status;
-        if (!is_ours && rth__proc_status_read(root_fd, 0, tid, &status) == 0)
+        if (!rth__service_thread_has(tid) && rth__proc_status_read(root_fd, 0, tid, &status) == 0)
             masked += (status.sig_blocked & bit) != 0;
     }
     rth__dir_close(&dir);

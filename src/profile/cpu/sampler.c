@@ -28,6 +28,7 @@
 #include "os/procfs.h"
 #include "os/rawsys.h"
 #include "profile/cpu/slots.h"
+#include "record/loader.h"
 #include "thread/cpu_timer.h"
 #include "thread/registry.h"
 #include "thread/sigmux.h"
@@ -396,7 +397,7 @@ static void find_limits_locked(int root_fd)
 
 void rth__cpu_sampler_sweep(int root_fd)
 {
-    if (rth__unwind_refresh_wanted())
+    if (rth__loader_changed() || rth__unwind_refresh_wanted())
         (void)rth__unwind_refresh(root_fd);
     rth__record_housekeeping();
     RTH__LOCK_SCOPE(&sampled_lock);

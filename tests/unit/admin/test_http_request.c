@@ -11,7 +11,8 @@
 
 static struct rth_http_request request;
 
-static enum rth_http_result parse(const char *text)
+/* Not inlined: gcc 12 at -O2 folds strlen of the moving pointer of one case to a wrong constant. */
+static __attribute__((noinline)) enum rth_http_result parse(const char *text)
 {
     return rth__http_request_parse(text, strlen(text), &request);
 }

@@ -132,12 +132,11 @@ static void refuse(const struct bytes *bytes, const char *expected)
     assert_int_equal(taken_bytes, 0);
 }
 
-static void reads_every_field(void **state)
+/* One of everything. */
+static struct bytes full_file(void)
 {
-    (void)state;
     struct bytes bytes = {.count = 0}, location = NUMBERS(1, 70, 2, 40, 3, 0x1234, 5, 1);
     struct bytes label = NUMBERS(1, KEY, 2, VALUE), sample = {.count = 0};
-    struct rth_pprof_document document;
     put_numbers(&location, 4, NUMBERS(1, 50, 2, 99));
     put_block(&sample, 1, "\x46", 1);
     put_block(&sample, 2, "\x03\x04", 2);
@@ -157,8 +156,15 @@ static void reads_every_field(void **state)
     put_number(&bytes, 13, COMMENT);
     put_number(&bytes, 14, SAMPLES);
     put_strings(&bytes);
-    read_well(&bytes, &document);
+    return bytes;
+}
 
+static void reads_every_field(void **state)
+{
+    (void)state;
+    struct bytes bytes = full_file();
+    struct rth_pprof_document document;
+    read_well(&bytes, &document);
     assert_int_equal(document.type_count, 2);
     assert_string_equal(document.types[1].type, "cpu");
     assert_string_equal(document.types[1].unit, "nanoseconds");
