@@ -2,8 +2,8 @@
 /*
  * bench_unwind [REPEAT]: what a frame costs. One stack of DEPTH frames without frame pointers,
  * walked by turns by our walker (with a warm cache, with an empty one, with none), by libgcc's
- * _Unwind_Backtrace and, where it is installed, by libunwind's unw_backtrace. Prints one JSON object:
- * the samples of each, in ns per frame.
+ * _Unwind_Backtrace and, where it is installed, by libunwind's unw_backtrace. Prints one JSON
+ * object: the samples of each, in ns per frame.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -42,8 +42,8 @@ static unsigned frame_count[PEER_COUNT];
 static unsigned walk_ours(void *with_cache)
 {
     enum rth_unwind_end end;
-    unsigned count = rth__unwind_sigsafe(&start, &stack, with_cache, frames, RTH_UNWIND_FRAMES_MAX,
-                                         &end);
+    unsigned count =
+        rth__unwind_sigsafe(&start, &stack, with_cache, frames, RTH_UNWIND_FRAMES_MAX, &end);
     if (end != RTH_UNWIND_ROOT) {
         (void)fprintf(stderr, "bench_unwind: the walk ended with %s after %u frames\n",
                       rth__unwind_end_name(end), count);
@@ -114,8 +114,8 @@ static __attribute__((noinline)) void measure_all(unsigned repeat)
     }
     struct rth_unwind_stats stats;
     rth__unwind_stats(&stats);
-    (void)printf("{\"depth\": %d, \"repeat\": %u, \"row_bytes\": %llu, \"eh_frame_bytes\": %llu", DEPTH,
-                 repeat, (unsigned long long)stats.row_bytes,
+    (void)printf("{\"depth\": %d, \"repeat\": %u, \"row_bytes\": %llu, \"eh_frame_bytes\": %llu",
+                 DEPTH, repeat, (unsigned long long)stats.row_bytes,
                  (unsigned long long)stats.eh_frame_bytes);
     for (unsigned peer = 0; peer < PEER_COUNT; peer++) {
         if (!is_present((enum peer)peer))

@@ -56,7 +56,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-QUESTIONS = ["startup", "idle", "fork", "prefork", "footprint"]
+QUESTIONS = ["startup", "idle", "fork", "prefork", "footprint", "unwind", "symbols"]
 
 # What `rthooks run` adds to a process: rth-admin and rth-work.
 SERVICE_THREADS = 2
@@ -208,6 +208,34 @@ class Bench:
               "(<= 1024); idle redis-server +%.0f KiB (<= 8192)"
               % tuple(result[name]["median"] for name in (
                   "child_before_adoption_kib", "child_after_adoption_kib", "idle_redis_kib")))
+
+    def inner(self, program, *arguments):
+        """What a program of bench/ prints: one JSON object."""
+        path = os.path.join(self.build, "bench", "bench_" + program)
+        output = subprocess.run([path, *arguments], capture_output=True, text=True, check=True)
+        return json.loads(output.stdout.splitlines()[-1])
+
+    def unwind(self):
+        """A stack without frame pointers, beside the unwinders that programs have."""
+        result = self.inner("unwind", str(max(self.repeat, 20)))
+        lines = []
+        for name, values in result.items():
+            if isinstance(values, dict):
+                values["ns_per_frame"] = summary(values["ns_per_frame"])
+                lines.append("%s %.1f" % (name, values["ns_per_frame"]["median"]))
+        self.save("unwind", "Nanoseconds per frame of one unwind", "warm <= 5, cold <= 40; rows <= "
+                  "60 % of .eh_frame", result)
+        print("unwind, ns per frame: %s; rows %.0f %% of .eh_frame; target warm <= 5, cold <= 40"
+              % (", ".join(lines), 100.0 * result["row_bytes"] / result["eh_frame_bytes"]))
+
+    def symbols(self):
+        """Names of 10,000 addresses of libc and the largest library at hand."""
+        libraries = sorted(glob.glob("/usr/lib/x86_64-linux-gnu/*.so*"), key=os.path.getsize)
+        files = [path for path in ("/usr/lib/x86_64-linux-gnu/libc.so.6",) if os.path.exists(path)]
+        result = self.inner("symbols", *files, os.path.realpath(libraries[-1]))
+        self.save("symbols", "Names of 10,000 addresses", "<= 50 ms, <= 8 MiB", result)
+        print("symbols: %s; target <= 50 ms, <= 8192 KiB" % ", ".join(
+            "%s %s" % pair for pair in result.items() if not isinstance(pair[1], (dict, list))))
 
     def prefork(self, transactions=300):
         """A PostgreSQL backend per connection, two servers side by side, asked in turn."""

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/arena.h"
 #include "unwind/eh_frame.h"
 #include "unwind/walk.h"
 
@@ -65,22 +66,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     memcpy(image, data, size);
     memcpy(stack, data, size < sizeof(stack) ? size : sizeof(stack));
-    struct rth_eh_frame_image compiled = {.load_bias = (uint64_t)(uintptr_t)image,
-                                          .vaddr_high = size,
-                                          .hdr_bytes = size};
+    struct rth_eh_frame_image compiled = {
+        .load_bias = (uint64_t)(uintptr_t)image, .vaddr_high = size, .hdr_bytes = size};
+    struct rth_arena_stats before, after;
     struct rth_image_reader reader = {0};
     struct rth_rows *rows;
     struct rth_eh_frame_counts counts;
+    rth__arena_stats(&before);
     int error = rth__eh_frame_compile(&reader, &compiled, &rows, &counts);
     check(error <= 0 && error != -EINVAL);
     if (error < 0)
-        return 0;
-    for (uint32_t offset = 0; offset < size + 2; offset++)
+        rows = NULL;
+    for (uint32_t offset = 0; rows != NULL && offset < size + 2; offset++)
         check(rth__rows_find_sigsafe(rows, offset) < rows->rule_count);
-    for (uint32_t i = 0; i < rows->rule_count; i++) {
+    for (uint32_t i = 0; rows != NULL && i < rows->rule_count; i++) {
         check_rule(rows, &rows->rules[i]);
         take_step(rows, &rows->rules[i]);
     }
     rth__rows_free(rows);
+    rth__arena_stats(&after);
+    check(after.used_bytes == before.used_bytes);
     return 0;
 }

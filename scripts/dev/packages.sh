@@ -9,8 +9,8 @@ packages_for() {
     for purpose in "$@"; do
         case $purpose in
         build)
-            echo gcc g++ cmake ninja-build pkg-config zlib1g-dev libiberty-dev
-            echo libcurl4-openssl-dev libjansson-dev libdw-dev libelf-dev
+            echo gcc g++ cmake ninja-build pkg-config zlib1g-dev libcurl4-openssl-dev
+            echo libjansson-dev libdw-dev libelf-dev
             ;;
         demo) echo redis-server redis-tools curl ;;
         # The programs that the integration tests hook, and what judges their answers.
@@ -18,6 +18,8 @@ packages_for() {
             echo libcmocka-dev python3 git clang-14 libclang-rt-14-dev llvm-14
             echo memcached nginx-light postgresql prometheus util-linux musl-tools libcap2-bin
             ;;
+        # The peers that our own parts are measured beside.
+        bench) echo libunwind-dev google-perftools ;;
         lint) echo clang-format-14 shellcheck universal-ctags ;;
         esac
     done

@@ -18,7 +18,7 @@
 #define DEMANGLE_SUBSTITUTIONS 384
 #define DEMANGLE_PARAMETERS    64
 #define DEMANGLE_FORWARDS      8
-#define DEMANGLE_DEPTH         120 /* of the reader's and of the printer's recursion */
+#define DEMANGLE_DEPTH         96 /* of the reader's and of the printer's recursion */
 
 enum node_kind {
     NODE_TEXT,      /* text */

@@ -16,7 +16,7 @@
 
 void rth__demangle_put(struct printer *printer, const char *text, size_t size_bytes)
 {
-    if (printer->error != 0)
+    if (printer->error != 0 || size_bytes == 0)
         return;
     if (size_bytes >= printer->capacity_bytes - printer->size_bytes) {
         printer->error = -ENOSPC;

@@ -66,8 +66,10 @@ uint16_t rth__demangle_read_parameter_reference(struct demangler *demangler)
     if (demangler->lambda_depth > 0)
         return rth__demangle_numbered(demangler, NODE_AUTO, index + 1, 0);
     if (demangler->forward_allowed) {
-        if (demangler->forward_count == DEMANGLE_FORWARDS)
+        if (demangler->forward_count == DEMANGLE_FORWARDS) {
+            demangler->too_much = true;
             return 0;
+        }
         uint16_t node = rth__demangle_node(demangler, NODE_FORWARD, 0, 0);
         demangler->forwards[demangler->forward_count].node = node;
         demangler->forwards[demangler->forward_count++].index = (uint16_t)index;

@@ -36,7 +36,8 @@ int rth__named_request_read(struct rth_call *call, const char *delta_filename,
     int64_t debug = 0;
     if (rth__params_int64(&call->params, "debug", &debug) != 0)
         debug = 0;
-    request.debug = debug > INT_MAX ? INT_MAX : debug < INT_MIN ? INT_MIN : (int)debug;
+    /* Every higher level is 2, as in Go. */
+    request.debug = debug > 2 ? 2 : debug < INT_MIN ? INT_MIN : (int)debug;
     if (read_seconds(call, &request.seconds) != 0)
         return rth__call_fail(call, 400, BAD_SECONDS);
     if (request.seconds != 0 && delta_filename == NULL)

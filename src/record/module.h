@@ -21,7 +21,7 @@
 
 /* Immutable once published, but for the fields said to be otherwise. */
 struct rth_module {
-    uint32_t id; /* 1 … RTH_MODULES_MAX - 1 */
+    uint32_t id;                      /* 1 … RTH_MODULES_MAX - 1 */
     char path[RTH_MODULE_PATH_BYTES]; /* as /proc/self/maps has it; "[vdso]" */
     bool is_vdso;
     uint8_t build_id_bytes; /* 0: none */

@@ -64,16 +64,14 @@ static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size_bytes)
 
 static uint64_t hash_map(uint64_t hash, const struct rth_map *map)
 {
-    const uint64_t numbers[] = {map->start,
-                                map->limit,
-                                map->offset,
-                                map->inode,
+    const uint64_t numbers[] = {map->start, map->limit, map->offset, map->inode,
                                 (uint64_t)map->dev_major << 32 | map->dev_minor};
     hash = hash_bytes(hash, numbers, sizeof(numbers));
     return hash_bytes(hash, map->path, strlen(map->path));
 }
 
-/* ---- the table of modules --------------------------------------------------------------------- */
+/* ---- the table of modules ---------------------------------------------------------------------
+ */
 
 static struct rth_module *module_at(uint32_t id)
 {
@@ -143,7 +141,8 @@ static uint32_t module_id_of(const struct rth_map *map, const struct rth_image_f
     return limit;
 }
 
-/* ---- one pass over the mappings --------------------------------------------------------------- */
+/* ---- one pass over the mappings ---------------------------------------------------------------
+ */
 
 static bool is_of_file(const struct rth_map *map)
 {
@@ -325,7 +324,8 @@ int rth__modules_refresh(int root_fd)
     return 1;
 }
 
-/* ---- readers ---------------------------------------------------------------------------------- */
+/* ---- readers ----------------------------------------------------------------------------------
+ */
 
 const struct rth_module *rth__module_by_id_sigsafe(uint32_t id)
 {
@@ -345,8 +345,7 @@ uint64_t rth__modules_dropped(void)
 uint64_t rth__frame_address(rth_frame frame)
 {
     const struct rth_module *module = rth__module_by_id_sigsafe(rth__frame_module_id(frame));
-    uint64_t bias =
-        module == NULL ? 0 : __atomic_load_n(&module->last_load_bias, __ATOMIC_RELAXED);
+    uint64_t bias = module == NULL ? 0 : __atomic_load_n(&module->last_load_bias, __ATOMIC_RELAXED);
     return rth__frame_vaddr(frame) + bias;
 }
 

@@ -43,8 +43,8 @@ void rth__ranges_publish(struct rth_loaded_ranges *ranges)
     if (++last_generation == 0)
         last_generation = 1;
     ranges->generation = last_generation;
-    struct rth_published_ranges *old = atomic_exchange_explicit(&rth__ranges_current_sigsafe,
-                                                                published, memory_order_seq_cst);
+    struct rth_published_ranges *old =
+        atomic_exchange_explicit(&rth__ranges_current_sigsafe, published, memory_order_seq_cst);
     if (old != NULL) {
         old->next_retired = retired;
         retired = old;

@@ -12,17 +12,28 @@ static clockid_t clock_of_thread(int tid)
     return (clockid_t)(~(unsigned)tid << 3 | 6u);
 }
 
-int rth__cpu_timer_create(int tid, int signal_number, union sigval value, int *ret_timer_id)
+static int create(clockid_t clock, int tid, int signal_number, union sigval value,
+                  int *ret_timer_id)
 {
     struct sigevent event = {.sigev_value = value, .sigev_signo = signal_number};
     event.sigev_notify = tid != 0 ? SIGEV_THREAD_ID : SIGEV_SIGNAL;
     event._sigev_un._tid = tid;
-    clockid_t clock = tid != 0 ? clock_of_thread(tid) : CLOCK_PROCESS_CPUTIME_ID;
     int timer_id;
     long result = RTH__RAW(SYS_timer_create, clock, &event, &timer_id);
     if (result == 0)
         *ret_timer_id = timer_id;
     return (int)result;
+}
+
+int rth__cpu_timer_create(int tid, int signal_number, union sigval value, int *ret_timer_id)
+{
+    return create(tid != 0 ? clock_of_thread(tid) : CLOCK_PROCESS_CPUTIME_ID, tid, signal_number,
+                  value, ret_timer_id);
+}
+
+int rth__wall_timer_create(int tid, int signal_number, union sigval value, int *ret_timer_id)
+{
+    return create(CLOCK_MONOTONIC, tid, signal_number, value, ret_timer_id);
 }
 
 int rth__cpu_timer_set(int timer_id, int64_t first_ns, int64_t interval_ns)

@@ -2,8 +2,12 @@
 /*
  * Our signal among the host's.
  *
- * Shape: `owned` is the signal number; host_actions holds what the host believes to be in force,
- * in two copies of which one is valid, so that a handler can read it while it is replaced.
+ * Shape: `owned` is the number our timers use now. Every signal that ever was ours has an entry: the
+ * action the host believes to be in force, in two copies of which one is valid, so that a handler
+ * can read it while it is replaced. The kernel's table decides: where it has our handler, the entry
+ * is the host's view; where it has another (the host went around us, or ignores the signal, which
+ * is then really ignored so that its children inherit it), the signal is the host's again, and the
+ * next acquire takes another one.
  * Threads: the handler on any host thread; host_action on any host thread, serialized by a spin
  * lock that is only held with all signals blocked; acquire on rth-work.
  * Fork: a child inherits our handler and its memory a copy of the host's action, so a signal that
@@ -15,7 +19,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
@@ -28,36 +31,56 @@
 
 /* What the kernel knows of a mask; glibc's type is larger. */
 #define KERNEL_MASK_BYTES 8u
+/* Flags that mean something to sigaction; what becomes of others is the kernel's affair. */
+#define KNOWN_FLAGS                                                                                \
+    ((unsigned)(SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER) | \
+     (unsigned)SA_RESETHAND)
+#define CANDIDATES 6u
 
 typedef int (*sigaction_fn)(int, const struct sigaction *, struct sigaction *);
 
+/* A signal that is ours, or was. */
+struct entry {
+    _Atomic int number; /* 0: never was */
+    struct sigaction host[2];
+    _Atomic unsigned host_index;
+};
+
 static sigaction_fn real_sigaction = sigaction;
 static _Atomic int owned;
-static struct sigaction host_actions[2];
-static _Atomic unsigned host_action_index;
+static struct entry entries[CANDIDATES];
 static atomic_flag action_lock = ATOMIC_FLAG_INIT;
 static _Atomic uint32_t magic; /* of our cookies: 16 bits, never 0 once chosen */
 static rth_sigmux_handler handlers[RTH_SIGMUX_KINDS];
 static _Atomic uint64_t forwarded;
 
-static struct sigaction host_action_sigsafe(void)
+static struct entry *entry_of(int signal_number)
+{
+    for (unsigned i = 0; i < CANDIDATES; i++)
+        if (signal_number != 0 &&
+            atomic_load_explicit(&entries[i].number, memory_order_acquire) == signal_number)
+            return &entries[i];
+    return NULL;
+}
+
+static struct sigaction host_action_sigsafe(const struct entry *entry)
 {
     unsigned index;
     struct sigaction action;
     do {
-        index = atomic_load_explicit(&host_action_index, memory_order_acquire);
-        action = host_actions[index & 1];
+        index = atomic_load_explicit(&entry->host_index, memory_order_acquire);
+        action = entry->host[index & 1];
         atomic_thread_fence(memory_order_acquire);
-    } while (atomic_load_explicit(&host_action_index, memory_order_relaxed) != index);
+    } while (atomic_load_explicit(&entry->host_index, memory_order_relaxed) != index);
     return action;
 }
 
-/* action_lock held, or nobody else there yet. */
-static void set_host_action(const struct sigaction *action)
+/* action_lock held. */
+static void set_host_action(struct entry *entry, const struct sigaction *action)
 {
-    unsigned next = atomic_load_explicit(&host_action_index, memory_order_relaxed) + 1;
-    host_actions[next & 1] = *action;
-    atomic_store_explicit(&host_action_index, next, memory_order_release);
+    unsigned next = atomic_load_explicit(&entry->host_index, memory_order_relaxed) + 1;
+    entry->host[next & 1] = *action;
+    atomic_store_explicit(&entry->host_index, next, memory_order_release);
 }
 
 static void block_all(sigset_t *ret_before)
@@ -67,15 +90,26 @@ static void block_all(sigset_t *ret_before)
     (void)pthread_sigmask(SIG_SETMASK, &all, ret_before);
 }
 
+/* Every signal is blocked. The holder needs microseconds; sleeping lets it have the CPU also when
+ * the waiter has a real-time priority. */
 static void lock_actions(void)
 {
-    while (atomic_flag_test_and_set_explicit(&action_lock, memory_order_acquire))
-        (void)sched_yield();
+    static const struct timespec pause = {.tv_nsec = 20000};
+    for (unsigned spins = 0;
+         atomic_flag_test_and_set_explicit(&action_lock, memory_order_acquire); spins++)
+        if (spins >= 100)
+            (void)RTH__RAW(SYS_nanosleep, &pause, NULL);
 }
 
 static void unlock_actions(void)
 {
     atomic_flag_clear_explicit(&action_lock, memory_order_release);
+}
+
+/* The signal table is not the one that action_lock protects: a forked or a vforked child's. */
+static bool table_is_a_childs(void)
+{
+    return !rth__enabled() || rth__raw_getpid_sigsafe() != rth__enable_page()->owner_pid;
 }
 
 /* ---- the handler --------------------------------------------------------------------------- */
@@ -84,14 +118,15 @@ static void unlock_actions(void)
 static void enter_host_mask(int signal_number, const struct sigaction *action, const void *ucontext)
 {
     const ucontext_t *context = ucontext;
+    uint64_t blocked, added;
+    memcpy(&blocked, &context->uc_sigmask, KERNEL_MASK_BYTES);
+    memcpy(&added, &action->sa_mask, KERNEL_MASK_BYTES);
+    blocked |= added;
+    if ((action->sa_flags & SA_NODEFER) == 0)
+        blocked |= UINT64_C(1) << (signal_number - 1);
     sigset_t mask;
     (void)sigemptyset(&mask);
-    memcpy(&mask, &context->uc_sigmask, KERNEL_MASK_BYTES);
-    for (int number = 1; number < NSIG; number++)
-        if (sigismember(&action->sa_mask, number) == 1)
-            (void)sigaddset(&mask, number);
-    if ((action->sa_flags & SA_NODEFER) == 0)
-        (void)sigaddset(&mask, signal_number);
+    memcpy(&mask, &blocked, KERNEL_MASK_BYTES);
     (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
@@ -100,31 +135,48 @@ static void die_by_default(int signal_number, siginfo_t *info)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
     (void)real_sigaction(signal_number, &action, NULL);
-    (void)RTH__RAW(SYS_rt_tgsigqueueinfo, rth__raw_getpid_sigsafe(), rth__raw_gettid_sigsafe(),
-                   signal_number, info);
+    if (RTH__RAW(SYS_rt_tgsigqueueinfo, rth__raw_getpid_sigsafe(), rth__raw_gettid_sigsafe(),
+                 signal_number, info) != 0)
+        (void)RTH__RAW(SYS_tgkill, rth__raw_getpid_sigsafe(), rth__raw_gettid_sigsafe(),
+                       signal_number);
+}
+
+/* A one-shot handler loses its place before it runs, and whoever comes second finds the default. */
+static struct sigaction take_one_shot(struct entry *entry, int signal_number)
+{
+    bool childs = table_is_a_childs();
+    if (!childs)
+        lock_actions(); /* every signal is blocked here */
+    struct sigaction action = host_action_sigsafe(entry), reset = action;
+    reset.sa_handler = SIG_DFL;
+    if ((action.sa_flags & (int)SA_RESETHAND) != 0) {
+        set_host_action(entry, &reset);
+        if (childs)
+            (void)real_sigaction(signal_number, &reset, NULL);
+    }
+    if (!childs)
+        unlock_actions();
+    return action;
 }
 
 static void forward(int signal_number, siginfo_t *info, void *ucontext)
 {
-    struct sigaction action = host_action_sigsafe();
-    atomic_fetch_add_explicit(&forwarded, 1, memory_order_relaxed);
-    if ((action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_IGN)
+    struct entry *entry = entry_of(signal_number);
+    if (entry == NULL)
         return;
-    if ((action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_DFL) {
+    struct sigaction action = host_action_sigsafe(entry);
+    atomic_fetch_add_explicit(&forwarded, 1, memory_order_relaxed);
+    if ((action.sa_flags & (int)SA_RESETHAND) != 0)
+        action = take_one_shot(entry, signal_number);
+    if (action.sa_handler == SIG_IGN)
+        return;
+    if (action.sa_handler == SIG_DFL) {
         die_by_default(signal_number, info);
         return;
     }
-    if ((action.sa_flags & (int)SA_RESETHAND) != 0) {
-        struct sigaction reset = {.sa_handler = SIG_DFL};
-        lock_actions(); /* every signal is blocked here */
-        set_host_action(&reset);
-        unlock_actions();
-    }
     enter_host_mask(signal_number, &action, ucontext);
-    if ((action.sa_flags & SA_SIGINFO) != 0)
-        action.sa_sigaction(signal_number, info, ucontext);
-    else
-        action.sa_handler(signal_number);
+    /* The kernel hands all three to a handler without SA_SIGINFO too. */
+    action.sa_sigaction(signal_number, info, ucontext);
 }
 
 static bool is_ours(const siginfo_t *info, unsigned *ret_kind, uint32_t *ret_argument)
@@ -142,14 +194,19 @@ static bool is_ours(const siginfo_t *info, unsigned *ret_kind, uint32_t *ret_arg
 
 static void on_signal(int signal_number, siginfo_t *info, void *ucontext)
 {
-    int saved_errno = errno;
     unsigned kind;
     uint32_t argument;
-    if (!is_ours(info, &kind, &argument))
-        forward(signal_number, info, ucontext);
-    else if (rth__enabled() && handlers[kind] != NULL)
-        handlers[kind](argument, info, ucontext);
-    errno = saved_errno;
+    if (!is_ours(info, &kind, &argument)) {
+        forward(signal_number, info, ucontext); /* errno is the host's, as it finds and leaves it */
+        return;
+    }
+    if (!rth__enabled() || handlers[kind] == NULL)
+        return;
+    int saved_errno = errno;
+    handlers[kind](argument, info, ucontext);
+    /* Threads made by a raw clone may share it: what did not change is not written. */
+    if (errno != saved_errno)
+        errno = saved_errno;
 }
 
 static bool is_our_action(const struct sigaction *action)
@@ -157,45 +214,72 @@ static bool is_our_action(const struct sigaction *action)
     return (action->sa_flags & SA_SIGINFO) != 0 && action->sa_sigaction == on_signal;
 }
 
+static bool kernel_has_ours(int signal_number)
+{
+    struct sigaction action;
+    return real_sigaction(signal_number, NULL, &action) == 0 && is_our_action(&action);
+}
+
+/* ---- installing ---------------------------------------------------------------------------- */
+
 /* Our handler with those properties of the host's action that the host could notice: whether its
- * system calls restart, and which stack its handler runs on. */
-static int install(int signal_number, const struct sigaction *host)
+ * system calls restart, and which stack its handler runs on. A signal that the host ignores is
+ * ignored: exec and spawn pass that on. Changes *host to what sigaction would tell of it: the kernel
+ * adds and removes a little. action_lock held; 0 or -1 with errno. */
+static int install(int signal_number, struct sigaction *host)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
-    bool host_handles = (host->sa_flags & SA_SIGINFO) != 0 ||
-                        (host->sa_handler != SIG_DFL && host->sa_handler != SIG_IGN);
-    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
-    if (host_handles)
-        action.sa_flags = SA_SIGINFO | (host->sa_flags & (SA_RESTART | SA_ONSTACK));
+    unsigned host_flags = (unsigned)host->sa_flags;
+    unsigned flags = SA_SIGINFO | SA_RESTART;
+    if (host->sa_handler == SIG_IGN)
+        return real_sigaction(signal_number, host, NULL) == 0
+                   ? real_sigaction(signal_number, NULL, host)
+                   : -1;
+    if (host->sa_handler != SIG_DFL)
+        flags = SA_SIGINFO | (host_flags & (SA_RESTART | SA_ONSTACK));
+    struct sigaction action = {.sa_sigaction = on_signal};
+    action.sa_flags = (int)(flags | (host_flags & ~KNOWN_FLAGS));
     (void)sigfillset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
         (void)sigdelset(&action.sa_mask, faults[i]);
-    return real_sigaction(signal_number, &action, NULL) == 0 ? 0 : -errno;
+    if (real_sigaction(signal_number, &action, NULL) != 0 ||
+        real_sigaction(signal_number, NULL, &action) != 0)
+        return -1;
+    (void)sigdelset(&host->sa_mask, SIGKILL);
+    (void)sigdelset(&host->sa_mask, SIGSTOP);
+    host->sa_flags =
+        (int)((host_flags & KNOWN_FLAGS) | ((unsigned)action.sa_flags & ~KNOWN_FLAGS));
+    host->sa_restorer = action.sa_restorer;
+    return 0;
 }
-
-/* ---- ours ---------------------------------------------------------------------------------- */
 
 void rth__sigmux_init(sigaction_fn given_sigaction)
 {
     real_sigaction = given_sigaction != NULL ? given_sigaction : sigaction;
 }
 
-/* A signal the host leaves at its default. SIGPROF is what profilers are expected to use. */
-static int choose(struct sigaction *ret_host)
+/* The entry of a signal to take, with its number and the host's action; NULL when the host uses them
+ * all. SIGPROF is what profilers are expected to use. action_lock held. */
+static struct entry *choose(bool *ret_is_ours)
 {
-    int candidates[] = {SIGPROF, SIGSTKFLT, SIGRTMAX - 2, SIGRTMAX - 3, SIGRTMAX - 4, SIGRTMAX - 5};
-    for (size_t i = 0; i < sizeof(candidates) / sizeof(candidates[0]); i++) {
-        if (real_sigaction(candidates[i], NULL, ret_host) != 0)
+    int candidates[CANDIDATES] = {SIGPROF,      SIGSTKFLT,    SIGRTMAX - 2,
+                                  SIGRTMAX - 3, SIGRTMAX - 4, SIGRTMAX - 5};
+    struct sigaction host;
+    struct entry *free_entry = NULL;
+    for (unsigned i = 0; i < CANDIDATES; i++) {
+        if (real_sigaction(candidates[i], NULL, &host) != 0)
             continue;
-        /* Inherited from the parent by an adopted child: the host's action is the one kept. */
-        if (is_our_action(ret_host)) {
-            *ret_host = host_action_sigsafe();
-            return candidates[i];
-        }
-        if ((ret_host->sa_flags & SA_SIGINFO) == 0 && ret_host->sa_handler == SIG_DFL)
-            return candidates[i];
+        /* Also one that an adopted child has from its parent. */
+        *ret_is_ours = is_our_action(&host);
+        if (*ret_is_ours)
+            return &entries[i];
+        if (host.sa_handler != SIG_DFL || free_entry != NULL)
+            continue;
+        free_entry = &entries[i];
+        set_host_action(free_entry, &host);
+        atomic_store_explicit(&free_entry->number, candidates[i], memory_order_release);
     }
-    return 0;
+    return free_entry;
 }
 
 static uint32_t make_magic(void)
@@ -204,28 +288,40 @@ static uint32_t make_magic(void)
     return (uint32_t)(noise >> 48) | 1u;
 }
 
+static int take_another_locked(void)
+{
+    bool is_ours_already = false;
+    struct entry *entry = choose(&is_ours_already);
+    if (entry == NULL) {
+        atomic_store_explicit(&owned, 0, memory_order_release);
+        return -EBUSY;
+    }
+    int number = atomic_load_explicit(&entry->number, memory_order_relaxed);
+    if (atomic_load_explicit(&magic, memory_order_relaxed) == 0)
+        atomic_store_explicit(&magic, make_magic(), memory_order_relaxed);
+    /* Before the handler is there: what the host asks from now on is answered by the entry. */
+    atomic_store_explicit(&owned, number, memory_order_release);
+    struct sigaction host = host_action_sigsafe(entry), asked = host;
+    if (!is_ours_already && install(number, &asked) != 0) {
+        int error = errno;
+        atomic_store_explicit(&owned, 0, memory_order_release);
+        return -error;
+    }
+    return number;
+}
+
 int rth__sigmux_acquire(void)
 {
-    int signal_number = atomic_load_explicit(&owned, memory_order_acquire);
-    if (signal_number != 0)
-        return signal_number;
+    int number = atomic_load_explicit(&owned, memory_order_acquire);
+    if (number != 0 && kernel_has_ours(number))
+        return number;
     sigset_t before;
     block_all(&before);
     lock_actions();
-    struct sigaction host;
-    signal_number = choose(&host);
-    int error = signal_number == 0 ? -EBUSY : 0;
-    if (error == 0) {
-        set_host_action(&host);
-        atomic_store_explicit(&magic, make_magic(), memory_order_relaxed);
-        atomic_store_explicit(&owned, signal_number, memory_order_release);
-        error = install(signal_number, &host);
-        if (error != 0)
-            atomic_store_explicit(&owned, 0, memory_order_release);
-    }
+    int result = take_another_locked();
     unlock_actions();
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error != 0 ? error : signal_number;
+    return result;
 }
 
 int rth__sigmux_signal(void)
@@ -247,10 +343,15 @@ union sigval rth__sigmux_cookie(enum rth_sigmux_kind kind, uint32_t argument)
 
 bool rth__sigmux_installed(void)
 {
-    struct sigaction action;
-    int signal_number = rth__sigmux_signal();
-    return signal_number != 0 && real_sigaction(signal_number, NULL, &action) == 0 &&
-           is_our_action(&action);
+    int number = rth__sigmux_signal();
+    return number != 0 && kernel_has_ours(number);
+}
+
+bool rth__sigmux_is_ours_sigsafe(const siginfo_t *info)
+{
+    unsigned kind;
+    uint32_t argument;
+    return is_ours(info, &kind, &argument);
 }
 
 uint64_t rth__sigmux_forwarded(void)
@@ -260,44 +361,67 @@ uint64_t rth__sigmux_forwarded(void)
 
 /* ---- the host's calls ---------------------------------------------------------------------- */
 
-/* In a child of any kind, before adoption: its signal table is its own. */
-static int pass_translated(int signal_number, const struct sigaction *action,
-                           struct sigaction *ret_before)
+/* In a child of any kind, before adoption. */
+static int pass_translated(const struct entry *entry, int signal_number,
+                           const struct sigaction *action, struct sigaction *ret_before)
 {
     struct sigaction before;
     int result = real_sigaction(signal_number, action, &before);
     if (result == 0 && ret_before != NULL)
-        *ret_before = is_our_action(&before) ? host_action_sigsafe() : before;
+        *ret_before = is_our_action(&before) ? host_action_sigsafe(entry) : before;
     return result;
+}
+
+/* Whether the entry is the host's view: our handler is there, or our timers still use a signal that
+ * the host came to ignore. Otherwise the kernel's table is. action_lock held. */
+static bool entry_counts_locked(const struct entry *entry, int signal_number)
+{
+    return kernel_has_ours(signal_number) ||
+           (atomic_load_explicit(&owned, memory_order_relaxed) == signal_number &&
+            host_action_sigsafe(entry).sa_handler == SIG_IGN);
+}
+
+static int host_action_locked(struct entry *entry, int signal_number,
+                              const struct sigaction *action, struct sigaction *ret_before)
+{
+    if (!entry_counts_locked(entry, signal_number))
+        return real_sigaction(signal_number, action, ret_before);
+    struct sigaction before = host_action_sigsafe(entry);
+    /* Our own handler comes back from a host that read it by a raw system call: it means what was
+     * in force then. */
+    if (action != NULL && !is_our_action(action)) {
+        struct sigaction wanted = *action;
+        if (install(signal_number, &wanted) != 0)
+            return -1;
+        set_host_action(entry, &wanted);
+    }
+    if (ret_before != NULL)
+        *ret_before = before;
+    return 0;
 }
 
 int rth__sigmux_host_action_sigsafe(int signal_number, const struct sigaction *action,
                                     struct sigaction *ret_before)
 {
-    if (signal_number == 0 || signal_number != atomic_load_explicit(&owned, memory_order_acquire))
+    struct entry *entry = entry_of(signal_number);
+    if (entry == NULL)
         return 1;
-    if (!rth__enabled() || rth__raw_getpid_sigsafe() != rth__enable_page()->owner_pid)
-        return pass_translated(signal_number, action, ret_before);
+    if (table_is_a_childs())
+        return pass_translated(entry, signal_number, action, ret_before);
     sigset_t mask_before;
     block_all(&mask_before);
     lock_actions();
-    struct sigaction before = host_action_sigsafe();
-    int result = 0;
-    if (action != NULL) {
-        struct sigaction wanted = *action;
-        set_host_action(&wanted);
-        result = install(signal_number, &wanted) == 0 ? 0 : -1;
-    }
+    int result = host_action_locked(entry, signal_number, action, ret_before);
     unlock_actions();
     (void)pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
-    if (result == 0 && ret_before != NULL)
-        *ret_before = before;
     return result;
 }
 
 void rth__sigmux_child_reset(void)
 {
     atomic_flag_clear_explicit(&action_lock, memory_order_relaxed);
-    owned = 0;
+    /* The entries stay: where the parent's handler is still in force, they are the host's view. */
+    if (!rth__sigmux_installed())
+        owned = 0;
     forwarded = 0;
 }

@@ -4,9 +4,10 @@
 
 /*
  * The one owner of our signal. It is chosen and its handler installed at the first use, and never
- * taken away again: a timer may still fire, and SIGPROF's default action is death. The host keeps
+ * taken away by us: a timer may still fire, and SIGPROF's default action is death. The host keeps
  * its own view: what it asks for through sigaction and relatives is kept here, answered from here,
- * and runs when the signal is not one of ours.
+ * and runs when the signal is not one of ours. Another signal is chosen only when the host comes to
+ * ignore this one, or replaces our handler by a raw system call.
  */
 
 #include <signal.h>
@@ -26,8 +27,9 @@ typedef void (*rth_sigmux_handler)(uint32_t argument, const siginfo_t *info, voi
 /* The real sigaction (the interposer's wrapper would answer for the host); NULL: libc's own. */
 void rth__sigmux_init(int (*real_sigaction)(int signal_number, const struct sigaction *action,
                                             struct sigaction *ret_before));
-/* Installs our handler when it is not there yet. Returns the signal's number or a negative errno
- * (-EBUSY when the host uses every candidate). rth-work. */
+/* Installs our handler when it is not there, or no longer. Returns the signal's number, which may be
+ * another one than before, or a negative errno (-EBUSY when the host uses every candidate).
+ * rth-work. */
 int rth__sigmux_acquire(void);
 /* The signal's number, 0 before the first acquire. */
 int rth__sigmux_signal(void);
@@ -35,8 +37,11 @@ int rth__sigmux_signal(void);
 void rth__sigmux_handle(enum rth_sigmux_kind kind, rth_sigmux_handler handler);
 /* What a timer or a queued signal must carry in its value to be ours. */
 union sigval rth__sigmux_cookie(enum rth_sigmux_kind kind, uint32_t argument);
-/* True when the kernel still has our handler: a host may replace it by a raw system call. */
+/* True when the kernel has our handler: not when the host ignores the signal, or replaced the handler
+ * by a raw system call. */
 bool rth__sigmux_installed(void);
+/* Whether a signal that a thread took from its queue (sigwait and relatives) was sent by us. */
+bool rth__sigmux_is_ours_sigsafe(const siginfo_t *info);
 /* Signals that were not ours and were passed on to the host's action. */
 uint64_t rth__sigmux_forwarded(void);
 

@@ -25,7 +25,7 @@ enum {
 /* The registers a walk starts from. */
 struct rth_registers {
     uint64_t value[RTH_REG_COUNT]; /* by DWARF number; [RTH_REG_RA] is the program counter */
-    uint32_t known;                /* bit per register: a sleeper's /proc entry gives pc and sp only */
+    uint32_t known; /* bit per register: a sleeper's /proc entry gives pc and sp only */
 };
 
 #define RTH_REGISTERS_ALL ((1u << RTH_REG_COUNT) - 1)

@@ -26,7 +26,8 @@ enum {
     POINTER_BASE = 0x70,
 };
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------
+ */
 
 const uint8_t *rth__cfi_skip(struct rth_cfi_cursor *cursor, uint64_t size_bytes)
 {
@@ -133,7 +134,8 @@ unsigned rth__cfi_record_length(struct rth_cfi_cursor *cursor, uint64_t *ret_con
     return length_bytes;
 }
 
-/* ---- CIE and FDE ------------------------------------------------------------------------------ */
+/* ---- CIE and FDE ------------------------------------------------------------------------------
+ */
 
 static int augmentation_read(struct rth_cfi_cursor *content, const struct rth_cfi_base *base,
                              const char *letters, struct rth_cfi_cie *cie)

@@ -84,9 +84,9 @@ struct rth_cfi_machine {
     struct rth_cfi_state remembered[RTH_CFI_REMEMBER_MAX];
 };
 
-/* content: the record behind its length and CIE id; vaddr names it. Fills ret_cie, its initial state
- * included (machine is used for it). 0, -EBADMSG, -ENOTSUP for an augmentation or return address
- * column nobody has described. */
+/* content: the record behind its length and CIE id; vaddr names it. Fills ret_cie, its initial
+ * state included (machine is used for it). 0, -EBADMSG, -ENOTSUP for an augmentation or return
+ * address column nobody has described. */
 int rth__cfi_cie_read(struct rth_cfi_machine *machine, struct rth_cfi_cursor *content,
                       uint64_t vaddr, struct rth_cfi_cie *ret_cie);
 /* content: the record behind its length and CIE pointer. 0 or -EBADMSG. */

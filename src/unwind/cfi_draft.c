@@ -21,9 +21,9 @@ enum {
  * rsp + 8 + ((rip & 15) >= N) << 3. */
 static const uint8_t plt_head[] = {0x77, 0x08, 0x80, 0x00, 0x3f, 0x1a};
 static const uint8_t plt_tail[] = {0x2a, 0x33, 0x24, 0x22};
-#define PLT_FORM_BYTES  11u
-#define OP_LIT0         0x30u
-#define OP_LIT31        0x4fu
+#define PLT_FORM_BYTES 11u
+#define OP_LIT0        0x30u
+#define OP_LIT31       0x4fu
 
 static bool is_plt(const struct rth_cfi_place *cfa, struct rth_rule *rule)
 {

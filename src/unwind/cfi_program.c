@@ -248,8 +248,8 @@ static int step_location(struct run *run, uint8_t opcode)
 {
     switch (opcode) {
     case CFA_SET_LOC:
-        return move_to(run, rth__cfi_pointer(run->program, &run->machine->base,
-                                             run->cie->fde_encoding));
+        return move_to(run,
+                       rth__cfi_pointer(run->program, &run->machine->base, run->cie->fde_encoding));
     case CFA_ADVANCE_LOC1:
         return advance(run, rth__cfi_uint(run->program, 1));
     case CFA_ADVANCE_LOC2:

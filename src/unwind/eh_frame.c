@@ -18,12 +18,13 @@
 #include "core/arena.h"
 #include "unwind/cfi.h"
 
-#define WINDOW_BYTES    32768u
-#define CIE_COUNT       8u
-#define TABLE_ENCODING  0x3bu /* signed 32 bits from the start of .eh_frame_hdr: what linkers write */
-#define HDR_HEAD_BYTES  32u
-#define WORK_SPARE      65536u
-#define PADDING_MAX     16u /* what lies between two functions */
+#define WINDOW_BYTES 32768u
+#define CIE_COUNT    8u
+#define TABLE_ENCODING                                                                             \
+    0x3bu /* signed 32 bits from the start of .eh_frame_hdr: what linkers write */
+#define HDR_HEAD_BYTES 32u
+#define WORK_SPARE     65536u
+#define PADDING_MAX    16u /* what lies between two functions */
 
 struct entry {
     uint32_t start;  /* of the code, from vaddr_low */
@@ -52,7 +53,8 @@ struct compiler {
     uint8_t window[WINDOW_BYTES];
 };
 
-/* ---- the image through a window --------------------------------------------------------------- */
+/* ---- the image through a window ---------------------------------------------------------------
+ */
 
 /* A cursor over exactly size_bytes at vaddr, valid until the next call: 0 or a negative errno. */
 static int image_at(struct compiler *compiler, uint64_t vaddr, uint64_t size_bytes,
@@ -191,7 +193,8 @@ static int fde_at(struct compiler *compiler, uint64_t vaddr, const struct rth_cf
     return 0;
 }
 
-/* ---- the list of FDEs ------------------------------------------------------------------------- */
+/* ---- the list of FDEs -------------------------------------------------------------------------
+ */
 
 static bool offset_in_image(const struct compiler *compiler, uint64_t vaddr, uint32_t *ret_offset)
 {
@@ -331,7 +334,8 @@ static void entries_sort(struct entry *entries, size_t count)
     }
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------
+ */
 
 static int draft_add(struct compiler *compiler, uint32_t offset)
 {
@@ -419,9 +423,9 @@ static int entries_compile(struct compiler *compiler)
         const struct entry *entry = &compiler->entries[i];
         while (next < compiler->entry_count && compiler->entries[next].start <= entry->start)
             next++;
-        int error = fde_compile(compiler, entry,
-                                next < compiler->entry_count ? compiler->entries[next].start
-                                                             : code_limit);
+        int error =
+            fde_compile(compiler, entry,
+                        next < compiler->entry_count ? compiler->entries[next].start : code_limit);
         if (error < 0)
             return error;
     }

@@ -254,8 +254,7 @@ static void apply(struct evaluation *evaluation)
 bool rth__expression_sigsafe(struct walk *walk, const uint8_t *expression, size_t size_bytes,
                              const uint64_t *initial, uint64_t *ret_value)
 {
-    struct evaluation evaluation = {
-        .walk = walk, .at = expression, .end = expression + size_bytes};
+    struct evaluation evaluation = {.walk = walk, .at = expression, .end = expression + size_bytes};
     if (initial != NULL)
         push(&evaluation, *initial);
     while (evaluation.at < evaluation.end && !evaluation.failed)

@@ -7,13 +7,13 @@
 #include "core/arena.h"
 #include "unwind/row_code.h"
 
-#define RULE_SLOTS          16384u /* open addressing, at most a quarter full */
-#define PLACES_MAX          65536u
-#define EXPRESSION_MAX      65536u
-#define GROW_MIN_BYTES      ((size_t)4096)
-#define GROW_MAX_BYTES      ((size_t)64 * 1024 * 1024)
-#define ROW_ENCODED_MAX     4u
-#define NO_ROW              UINT32_MAX
+#define RULE_SLOTS      16384u /* open addressing, at most a quarter full */
+#define PLACES_MAX      65536u
+#define EXPRESSION_MAX  65536u
+#define GROW_MIN_BYTES  ((size_t)4096)
+#define GROW_MAX_BYTES  ((size_t)64 * 1024 * 1024)
+#define ROW_ENCODED_MAX 4u
+#define NO_ROW          UINT32_MAX
 
 /* Bytes that grow by doubling. */
 struct growing {
@@ -25,7 +25,7 @@ struct rth_rows_builder {
     struct growing block_pc, blocks, rules, places, expressions;
     uint32_t row_count;
     uint32_t last_offset;
-    uint32_t last_rule; /* NO_ROW before the first */
+    uint32_t last_rule;    /* NO_ROW before the first */
     uint32_t block_offset; /* of the last block's first row */
     unsigned block_used_bytes;
     uint16_t slot[RULE_SLOTS]; /* rule number + 1; 0 is free */
@@ -63,7 +63,8 @@ static void grow_free(struct growing *growing)
     rth__arena_free_nomalloc(growing->data, growing->capacity_bytes);
 }
 
-/* ---- rules ------------------------------------------------------------------------------------ */
+/* ---- rules ------------------------------------------------------------------------------------
+ */
 
 /* Where the expression begins among those kept; a negative errno when there is no room. */
 static int expression_intern(struct rth_rows_builder *builder, const uint8_t *expression,
@@ -71,8 +72,7 @@ static int expression_intern(struct rth_rows_builder *builder, const uint8_t *ex
 {
     struct growing *kept = &builder->expressions;
     const uint8_t *found =
-        kept->used_bytes == 0 ? NULL
-                              : memmem(kept->data, kept->used_bytes, expression, size_bytes);
+        kept->used_bytes == 0 ? NULL : memmem(kept->data, kept->used_bytes, expression, size_bytes);
     if (found != NULL)
         return (int)(found - kept->data);
     if (size_bytes > EXPRESSION_MAX - kept->used_bytes)
@@ -117,8 +117,8 @@ static uint32_t rule_hash(const struct rth_rule *rule)
 {
     uint64_t words[2];
     memcpy(words, rule, sizeof(words));
-    uint64_t hash = (words[0] ^ words[1] * UINT64_C(0x9e3779b97f4a7c15)) *
-                    UINT64_C(0xd6e8feb86659fd93);
+    uint64_t hash =
+        (words[0] ^ words[1] * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xd6e8feb86659fd93);
     return (uint32_t)(hash >> 32);
 }
 
@@ -148,7 +148,8 @@ static int rule_intern(struct rth_rows_builder *builder, const struct rth_rule_d
     return (int)number;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------
+ */
 
 static unsigned rule_encode(uint32_t rule, uint8_t *ret_bytes)
 {
@@ -264,8 +265,8 @@ static void *part_place(uint8_t **at, const struct growing *growing)
 struct rth_rows *rth__rows_builder_finish(struct rth_rows_builder *builder)
 {
     /* Blocks first, right behind the head, so that each is one cache line. */
-    size_t head_bytes = (sizeof(struct rth_rows) + RTH_ROW_BLOCK_BYTES - 1) &
-                        ~(size_t)(RTH_ROW_BLOCK_BYTES - 1);
+    size_t head_bytes =
+        (sizeof(struct rth_rows) + RTH_ROW_BLOCK_BYTES - 1) & ~(size_t)(RTH_ROW_BLOCK_BYTES - 1);
     size_t size_bytes = head_bytes + builder->blocks.used_bytes + builder->block_pc.used_bytes +
                         builder->rules.used_bytes + builder->places.used_bytes +
                         builder->expressions.used_bytes + (size_t)4 * 8 + RTH_ROW_BLOCK_BYTES;

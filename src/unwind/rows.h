@@ -29,7 +29,8 @@ enum rth_rule_kind {
     RTH_RULE_RARE,     /* a list of places, see below */
 };
 
-/* The registers a function must preserve and that rules save: bit and array order of saved_words. */
+/* The registers a function must preserve and that rules save: bit and array order of saved_words.
+ */
 enum { RTH_SAVED_RBX, RTH_SAVED_RBP, RTH_SAVED_R12, RTH_SAVED_COUNT = 6 };
 
 /* In all kinds but RARE, SIGNAL: the return address is the word below the CFA, and the caller's rsp
@@ -47,13 +48,13 @@ _Static_assert(sizeof(struct rth_rule) == 16, "rules are copied and compared as 
 
 /* Where the caller's value of a register comes from. */
 enum rth_place_kind {
-    RTH_PLACE_SAME,           /* unchanged */
-    RTH_PLACE_UNDEFINED,      /* lost */
-    RTH_PLACE_AT_OFFSET,      /* saved at CFA + offset */
-    RTH_PLACE_OFFSET,         /* is CFA + offset */
-    RTH_PLACE_REGISTER,       /* in another register (+ offset when the place is the CFA's own) */
-    RTH_PLACE_AT_EXPRESSION,  /* saved at the address the expression gives */
-    RTH_PLACE_EXPRESSION,     /* is what the expression gives */
+    RTH_PLACE_SAME,          /* unchanged */
+    RTH_PLACE_UNDEFINED,     /* lost */
+    RTH_PLACE_AT_OFFSET,     /* saved at CFA + offset */
+    RTH_PLACE_OFFSET,        /* is CFA + offset */
+    RTH_PLACE_REGISTER,      /* in another register (+ offset when the place is the CFA's own) */
+    RTH_PLACE_AT_EXPRESSION, /* saved at the address the expression gives */
+    RTH_PLACE_EXPRESSION,    /* is what the expression gives */
 };
 
 struct rth_place {
@@ -80,7 +81,8 @@ struct rth_rows {
 /* Number of the rule at an offset; 0 (NONE) where there is no row. */
 uint32_t rth__rows_find_sigsafe(const struct rth_rows *rows, uint64_t offset);
 
-/* ---- building, on rth-work -------------------------------------------------------------------- */
+/* ---- building, on rth-work --------------------------------------------------------------------
+ */
 
 /* A rule as the builder takes it: places[0] is the CFA's when the kind is RARE. */
 struct rth_rule_draft {

@@ -11,7 +11,7 @@
 #define BIT(reg) (1u << (reg))
 
 #define PRESERVED                                                                                  \
-    (BIT(RTH_REG_RBX) | BIT(RTH_REG_RBP) | BIT(RTH_REG_R8 + 4) | BIT(RTH_REG_R8 + 5) |            \
+    (BIT(RTH_REG_RBX) | BIT(RTH_REG_RBP) | BIT(RTH_REG_R8 + 4) | BIT(RTH_REG_R8 + 5) |             \
      BIT(RTH_REG_R8 + 6) | BIT(RTH_REG_R15))
 
 /* In the order of rth_rule.saved_words. */
@@ -19,7 +19,8 @@ static const uint8_t saved_register[RTH_SAVED_COUNT] = {
     RTH_REG_RBX, RTH_REG_RBP, RTH_REG_R8 + 4, RTH_REG_R8 + 5, RTH_REG_R8 + 6, RTH_REG_R15,
 };
 
-/* ---- memory and registers --------------------------------------------------------------------- */
+/* ---- memory and registers ---------------------------------------------------------------------
+ */
 
 /* rt_sigprocmask looks at the set before it looks at what to do with it: a `how` that does not
  * exist changes nothing, and tells EFAULT from EINVAL. */
@@ -108,7 +109,8 @@ static bool advance_interrupted(struct walk *walk, const struct rth_registers *c
     return true;
 }
 
-/* ---- by a rule -------------------------------------------------------------------------------- */
+/* ---- by a rule --------------------------------------------------------------------------------
+ */
 
 static void saved_restore(struct walk *walk, const struct rth_rule *rule, unsigned index,
                           uint64_t cfa)
@@ -190,8 +192,8 @@ static bool cfa_value(struct walk *walk, const struct rth_rows *rows, const stru
         *ret_cfa += (uint64_t)(int64_t)place->offset;
         return true;
     }
-    return rth__expression_sigsafe(walk, rows->expressions + place->offset,
-                                   place->expression_bytes, NULL, ret_cfa);
+    return rth__expression_sigsafe(walk, rows->expressions + place->offset, place->expression_bytes,
+                                   NULL, ret_cfa);
 }
 
 static bool step_rare(struct walk *walk, const struct rth_rows *rows, const struct rth_rule *rule)
@@ -248,7 +250,8 @@ bool rth__step_by_rule_sigsafe(struct walk *walk, const struct rth_rows *rows,
     }
 }
 
-/* ---- without a rule --------------------------------------------------------------------------- */
+/* ---- without a rule ---------------------------------------------------------------------------
+ */
 
 /* mov $15, %rax; syscall: what returns from a signal handler, in libraries that do not describe it.
  * The frame must look like one before the code is read, which takes a system call. */
@@ -259,8 +262,7 @@ static bool is_signal_return(struct walk *walk)
     uint64_t pc = walk->regs.value[RTH_REG_RA];
     uint64_t context = walk->regs.value[RTH_REG_RSP];
     uint64_t segments, interrupted_pc;
-    if (!rth__walk_read_sigsafe(walk,
-                                context + offsetof(ucontext_t, uc_mcontext.gregs[REG_CSGSFS]),
+    if (!rth__walk_read_sigsafe(walk, context + offsetof(ucontext_t, uc_mcontext.gregs[REG_CSGSFS]),
                                 &segments) ||
         (segments & 0xffff) != user_code_segment ||
         !rth__walk_read_sigsafe(walk, context + rth__ucontext_offset_sigsafe(RTH_REG_RA),
@@ -279,8 +281,8 @@ bool rth__step_by_frame_pointer_sigsafe(struct walk *walk)
         return rth__step_signal_sigsafe(walk);
     uint64_t fp;
     struct rth_registers caller = {.known = BIT(RTH_REG_RSP) | BIT(RTH_REG_RBP) | BIT(RTH_REG_RA)};
-    if (!rth__walk_register_sigsafe(walk, RTH_REG_RBP, &fp) ||
-        fp < walk->regs.value[RTH_REG_RSP] || fp % sizeof(uint64_t) != 0 ||
+    if (!rth__walk_register_sigsafe(walk, RTH_REG_RBP, &fp) || fp < walk->regs.value[RTH_REG_RSP] ||
+        fp % sizeof(uint64_t) != 0 ||
         !rth__walk_read_sigsafe(walk, fp, &caller.value[RTH_REG_RBP]) ||
         !rth__walk_read_sigsafe(walk, fp + 8, &caller.value[RTH_REG_RA]))
         return ended(walk, RTH_UNWIND_NO_RULE);

@@ -8,9 +8,9 @@
  * the cache and says no more than where the CFA and rbp are, which is nearly all of them, and
  * follows no other register; when a frame further out needs one, the walk is done again with all.
  * Threads: any, with a cache of its own each. No lock, no allocation, no call into the loader.
- * Reads: the stack inside the limits; elsewhere only pages the kernel said to be readable; and rows,
- * which are never taken back. Failure: the walk ends and says why. Every step moves up the stack,
- * out of a signal frame excepted, and the capacity bounds those.
+ * Reads: the stack inside the limits; elsewhere only pages the kernel said to be readable; and
+ * rows, which are never taken back. Failure: the walk ends and says why. Every step moves up the
+ * stack, out of a signal frame excepted, and the capacity bounds those.
  */
 #include "unwind/unwind.h"
 
@@ -69,7 +69,8 @@ static uint64_t fast_value(const struct rth_rule *rule)
 }
 
 /* A signal handler that walks with the same cache may come in between: the value is written while
- * no key claims it, and read before the key is looked at. */
+ * no key claims it, and read before the key is looked at. Where it comes into the clearing of the
+ * cache, a key may be left with a value of 0, which is taken for no value. */
 static void cache_put(struct walk *walk, uint64_t lookup, uint64_t value)
 {
     unsigned slot = slot_of(lookup + 1);
@@ -95,7 +96,8 @@ static inline bool cache_get(const struct rth_unwind_cache *cache, uint64_t retu
     return true;
 }
 
-/* ---- the fast path ---------------------------------------------------------------------------- */
+/* ---- the fast path ----------------------------------------------------------------------------
+ */
 
 /* Takes frames while all is simple. False when that was the whole stack. */
 READS_FOREIGN_STACKS static bool walk_fast(struct walk *walk)
@@ -148,7 +150,8 @@ READS_FOREIGN_STACKS static bool walk_fast(struct walk *walk)
     return ra != 0;
 }
 
-/* ---- any frame -------------------------------------------------------------------------------- */
+/* ---- any frame --------------------------------------------------------------------------------
+ */
 
 /* What is known of the code in hand; rows NULL when nothing is. */
 struct found {
@@ -174,7 +177,7 @@ static struct found find(struct walk *walk, uint64_t lookup)
     struct found found = {0};
     uint64_t value;
     bool hit = walk->cache != NULL && lookup < RTH_ARCH_ADDRESS_LIMIT &&
-               cache_get(walk->cache, lookup + 1, key_tag(walk->ranges), &value) &&
+               cache_get(walk->cache, lookup + 1, key_tag(walk->ranges), &value) && value != 0 &&
                value_range(value) < walk->ranges->count;
     int index = hit ? (int)value_range(value) : range_of(walk, lookup);
     if (index < 0) {
@@ -263,10 +266,8 @@ unsigned rth__unwind_sigsafe(const struct rth_registers *registers,
 const char *rth__unwind_end_name(enum rth_unwind_end end)
 {
     static const char *const names[RTH_UNWIND_END_COUNT] = {
-        [RTH_UNWIND_ROOT] = "root",
-        [RTH_UNWIND_DEPTH] = "depth",
-        [RTH_UNWIND_NO_RULE] = "no_rule",
-        [RTH_UNWIND_UNREADABLE] = "unreadable",
+        [RTH_UNWIND_ROOT] = "root",       [RTH_UNWIND_DEPTH] = "depth",
+        [RTH_UNWIND_NO_RULE] = "no_rule", [RTH_UNWIND_UNREADABLE] = "unreadable",
         [RTH_UNWIND_STUCK] = "stuck",
     };
     return (unsigned)end < RTH_UNWIND_END_COUNT ? names[end] : "unknown";

@@ -22,13 +22,13 @@
 
 struct frame_image {
     uint8_t bytes[IMAGE_BYTES];
-    uint32_t at;           /* where the next byte goes */
-    uint32_t length_at;    /* of the record that is open */
-    uint32_t content_at;   /* behind its length */
-    bool is_wide;          /* its length has 64 bits */
-    uint32_t entry_count;  /* of the search table */
-    uint32_t hdr_bytes;    /* 0: as large as the table needs */
-    uint64_t vaddr_high;   /* 0: IMAGE_BYTES */
+    uint32_t at;          /* where the next byte goes */
+    uint32_t length_at;   /* of the record that is open */
+    uint32_t content_at;  /* behind its length */
+    bool is_wide;         /* its length has 64 bits */
+    uint32_t entry_count; /* of the search table */
+    uint32_t hdr_bytes;   /* 0: as large as the table needs */
+    uint64_t vaddr_high;  /* 0: IMAGE_BYTES */
     bool without_table;
 };
 

@@ -2,7 +2,7 @@
 /*
  * encode_self {proto|bare|text} REPEAT: a profile of made-up samples in this program's own real
  * functions, as the runtime encodes it, on standard output; "bare" is without symbols. For
- * tests/integration/test_pprof_tool.py.
+ * tests/integration/test_encode.py.
  */
 #include <errno.h>
 #include <fcntl.h>

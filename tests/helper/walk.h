@@ -57,8 +57,8 @@ static inline void walk_registers(const struct rth_registers *registers,
                                   struct rth_unwind_cache *cache)
 {
     walked_end = RTH_UNWIND_END_COUNT;
-    walked_count = rth__unwind_sigsafe(registers, stack, cache, walked, RTH_UNWIND_FRAMES_MAX,
-                                       &walked_end);
+    walked_count =
+        rth__unwind_sigsafe(registers, stack, cache, walked, RTH_UNWIND_FRAMES_MAX, &walked_end);
 }
 
 /* From the caller of this macro, whose frame is the leaf. */

@@ -604,19 +604,24 @@ class Symbols(PprofCase):
     def test_lines_and_inlined_functions_equal_addr2line(self):
         for name, options in (("o2", ["-O2", "-g"]), ("o3", ["-O3", "-g"]),
                               ("v4", ["-O2", "-g", "-gdwarf-4"]),
+                              ("packed", ["-O2", "-g", "-gz"]),
                               ("static", ["-O2", "-g", "-static", "-no-pie"])):
             with self.subTest(name):
                 self.check(Binary(self, name, options=options))
 
-    def test_lines_and_inlined_functions_equal_llvm_symbolizer_with_clang(self):
+    def test_lines_and_inlined_functions_equal_llvm_symbolizer(self):
         tools = [next((path for path in map(shutil.which, (name + "-14", name)) if path), None)
                  for name in ("clang++", "llvm-symbolizer")]
         if None in tools:
             harness.skip("clang++ or llvm-symbolizer is not installed")
-        # addr2line does not know every way in which clang writes ranges.
-        self.check(Binary(self, "clang", compiler=tools[0]),
-                   [tools[1], "--addresses", "--functions=none", "--output-style=GNU",
-                    "--obj"])
+        judge = (tools[1], "--addresses", "--functions=none", "--output-style=GNU", "--obj")
+        # What addr2line does not read, or not all of.
+        for name, compiler, options in (("clang", tools[0], ["-O2", "-g"]),
+                                        ("clang-split", tools[0], ["-O2", "-g", "-gsplit-dwarf"]),
+                                        ("split", "g++", ["-O2", "-g", "-gsplit-dwarf"]),
+                                        ("lto", "g++", ["-O2", "-g", "-flto"])):
+            with self.subTest(name):
+                self.check(Binary(self, name, compiler=compiler, options=options), judge)
 
     def split(self, binary):
         """Strips the program; returns the file with its debug information."""

@@ -8,7 +8,13 @@
 
 #include "profile/names.h"
 
-#define NESTING_MAX 64
+#define NESTING_MAX    64
+#define REFERENCES_MAX 4 /* from an inlined call to its function's declaration */
+
+struct die_key {
+    Dwarf *file;
+    Dwarf_Off offset;
+};
 
 static void add_ranges(struct unit_table *table, Dwarf_Die *of, const Dwarf_Die *die)
 {
@@ -105,7 +111,7 @@ static bool is_cxx(Dwarf_Die *unit)
 static const char *inner_scope(struct dwarf_units *units, Dwarf_Die *die, const char *scope)
 {
     int tag = dwarf_tag(die);
-    if (!units->is_cxx || tag == DW_TAG_subprogram || tag == DW_TAG_lexical_block)
+    if (tag == DW_TAG_subprogram || tag == DW_TAG_lexical_block)
         return scope;
     const char *name = dwarf_diename(die);
     if (name == NULL)
@@ -116,36 +122,51 @@ static const char *inner_scope(struct dwarf_units *units, Dwarf_Die *die, const 
     return text;
 }
 
-static void add_scoped(struct dwarf_units *units, Dwarf_Die *die, const char *scope)
+/* Which entry it is: split and shared debug information is several files. */
+static struct die_key key_of(Dwarf_Die *die)
 {
-    if (scope[0] == '\0')
-        return;
-    units->scoped =
-        grow(units->scoped, units->scoped_count, &units->scoped_capacity, sizeof(*units->scoped));
-    units->scoped[units->scoped_count++] = (struct scoped_function){dwarf_dieoffset(die), scope};
+    return (struct die_key){dwarf_cu_getdwarf(die->cu), dwarf_dieoffset(die)};
 }
 
-static void add_functions(struct dwarf_units *units, Dwarf_Die *parent, const char *scope,
-                          unsigned depth)
+/* Whether the entry is new to the table, which then has it. */
+static bool add_key(struct dwarf_units *units, struct intern *table, struct die_key key)
+{
+    size_t known = table->count;
+    uint32_t number = intern_number(table, (const char *)&key, sizeof(key));
+    if (table->count == known)
+        return false;
+    struct die_key *kept = pool_take(&units->pool, sizeof(*kept));
+    *kept = key;
+    table->keys[number] = (const char *)kept;
+    return true;
+}
+
+static void add_scope(struct dwarf_units *units, struct die_key key, const char *scope)
+{
+    if (!add_key(units, &units->scoped, key))
+        return;
+    units->scopes = grow(units->scopes, units->scoped.count - 1, &units->scope_capacity,
+                         sizeof(*units->scopes));
+    units->scopes[units->scoped.count - 1] = scope;
+}
+
+/* scope NULL: functions need no scope. functions NULL: only the scopes are wanted. */
+static void scan(struct dwarf_units *units, Dwarf_Die *parent, const char *scope,
+                 struct unit_table *functions, unsigned depth)
 {
     Dwarf_Die child;
     if (depth > NESTING_MAX || dwarf_child(parent, &child) != 0)
         return;
     do {
         int tag = dwarf_tag(&child);
-        if (tag == DW_TAG_subprogram) {
-            add_ranges(&units->functions, &child, &child);
-            add_scoped(units, &child, scope);
-        }
+        if (tag == DW_TAG_subprogram && functions != NULL)
+            add_ranges(functions, &child, &child);
+        if (tag == DW_TAG_subprogram && scope != NULL && scope[0] != '\0')
+            add_scope(units, key_of(&child), scope);
         if (may_hold_functions(tag) && dwarf_haschildren(&child))
-            add_functions(units, &child, inner_scope(units, &child, scope), depth + 1);
+            scan(units, &child, scope != NULL ? inner_scope(units, &child, scope) : NULL, functions,
+                 depth + 1);
     } while (dwarf_siblingof(&child, &child) == 0);
-}
-
-static int by_offset(const void *left, const void *right)
-{
-    const struct scoped_function *one = left, *other = right;
-    return (one->offset > other->offset) - (one->offset < other->offset);
 }
 
 static void enter_unit(struct dwarf_units *units, Dwarf_Die unit)
@@ -155,13 +176,11 @@ static void enter_unit(struct dwarf_units *units, Dwarf_Die unit)
     units->unit = unit;
     units->has_unit = true;
     units->functions.count = 0;
-    units->scoped_count = 0;
     Dwarf_Die functions = split_unit(&units->unit);
     units->is_cxx = is_cxx(&functions);
-    add_functions(units, &functions, "", 0);
+    bool is_new = add_key(units, &units->scanned, key_of(&functions));
+    scan(units, &functions, units->is_cxx && is_new ? "" : NULL, &units->functions, 0);
     sort_table(&units->functions);
-    if (units->scoped_count > 0)
-        qsort(units->scoped, units->scoped_count, sizeof(*units->scoped), by_offset);
 }
 
 /* A block of the source that the compiler gave no addresses: its children have theirs. */
@@ -194,19 +213,22 @@ static bool add_inlined(Dwarf_Die *parent, Dwarf_Addr pc, Dwarf_Die *path, size_
     return false;
 }
 
-/* "ns::Type::" of a function that is declared, or inlined from, somewhere else. */
-static const char *scope_of(const struct dwarf_units *units, Dwarf_Die die)
+/* "ns::Type::" of a function that is declared, or inlined from, somewhere else: with link-time
+ * optimisation in another unit. */
+static const char *scope_of(struct dwarf_units *units, Dwarf_Die die)
 {
     static const unsigned references[] = {DW_AT_abstract_origin, DW_AT_specification};
     Dwarf_Attribute attribute;
-    for (unsigned step = 0; step < 4; step++) {
-        struct scoped_function key = {.offset = dwarf_dieoffset(&die)};
-        const struct scoped_function *found =
-            units->scoped_count > 0 ? bsearch(&key, units->scoped, units->scoped_count,
-                                              sizeof(*units->scoped), by_offset)
-                                    : NULL;
-        if (found != NULL)
-            return found->scope;
+    for (unsigned step = 0; step < REFERENCES_MAX; step++) {
+        Dwarf_Die unit;
+        if (dwarf_diecu(&die, &unit, NULL, NULL) != NULL &&
+            add_key(units, &units->scanned, key_of(&unit)))
+            scan(units, &unit, "", NULL, 0);
+        struct die_key key = key_of(&die);
+        add_scope(units, key, "");
+        uint32_t number = intern_number(&units->scoped, (const char *)&key, sizeof(key));
+        if (units->scopes[number][0] != '\0')
+            return units->scopes[number];
         Dwarf_Die *next = NULL;
         for (size_t i = 0; i < 2 && next == NULL; i++)
             next = dwarf_formref_die(dwarf_attr(&die, references[i], &attribute), &die);

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "profile/intern.h"
 #include "profile/memory.h"
 
 #define UNIT_FRAMES_MAX 64
@@ -27,12 +28,6 @@ struct unit_table {
     size_t count, capacity;
 };
 
-/* A function in a namespace or class that has no mangled name to tell so. */
-struct scoped_function {
-    Dwarf_Off offset;
-    const char *scope; /* "ns::Type::" */
-};
-
 struct dwarf_units {
     Dwarf_Addr bias; /* of the module's debug information in the address space of libdwfl */
     struct unit_table units;
@@ -40,9 +35,12 @@ struct dwarf_units {
     Dwarf_Die unit;
     bool has_unit;
     struct unit_table functions;
-    struct scoped_function *scoped; /* by offset */
-    size_t scoped_count, scoped_capacity;
     bool is_cxx;
+    /* Functions in namespaces and classes, by their entry, and the units in which they were looked
+     * for. */
+    struct intern scoped, scanned;
+    const char **scopes; /* "ns::Type::", by number in scoped */
+    size_t scope_capacity;
     struct pool pool; /* of scopes and names; never given back, the process is short-lived */
 };
 

@@ -5,12 +5,12 @@
 #include <sys/mman.h>
 
 #include "core/arena.h"
+#include "thread/cpu_timer.h"
 
-#define CHUNK_SLOTS  64u
-#define CHUNKS_MAX   512u /* 32,768 threads */
-#define BUCKETS      1024u
-#define FRAMES_BYTES (RTH_UNWIND_FRAMES_MAX * sizeof(rth_frame))
-#define INDEX_BITS   16u
+#define CHUNK_SLOTS 64u
+#define CHUNKS_MAX  512u /* 32,768 threads */
+#define BUCKETS     1024u
+#define INDEX_BITS  16u
 
 /* What a thread needs beside its slot, touched only when it is sampled. */
 struct scratch {
@@ -29,8 +29,14 @@ static struct chunk *chunks[CHUNKS_MAX];
 static _Atomic uint32_t chunk_count;
 /* Protected by the lock of the sampled threads. */
 static struct rth_cpu_slot *free_list;
-static struct rth_cpu_slot *_Atomic buckets[BUCKETS];
-static _Atomic uint32_t used;
+static struct rth_cpu_slot *left_list; /* given, but a handler was still inside */
+static struct rth_cpu_slot *buckets[BUCKETS];
+
+static void push(struct rth_cpu_slot **list, struct rth_cpu_slot *slot)
+{
+    slot->next = *list;
+    *list = slot;
+}
 
 static void add_chunk(void)
 {
@@ -46,20 +52,40 @@ static void add_chunk(void)
         slot->timer_id = RTH_CPU_NO_TIMER;
         slot->cache = (struct rth_unwind_cache *)(void *)chunk->scratch[i].cache;
         slot->frames = chunk->scratch[i].frames;
-        slot->next = free_list;
-        free_list = slot;
+        push(&free_list, slot);
     }
     chunks[count] = chunk;
     atomic_store_explicit(&chunk_count, count + 1, memory_order_release);
 }
 
-static struct rth_cpu_slot *_Atomic *bucket_of(int tid)
+/* Sequentially consistent with enter: either it sees the new generation, or we see the handler. */
+static bool is_entered(const struct rth_cpu_slot *slot)
+{
+    return atomic_load_explicit(&slot->handlers, memory_order_seq_cst) != 0;
+}
+
+static void free_those_left(void)
+{
+    struct rth_cpu_slot **link = &left_list;
+    while (*link != NULL) {
+        struct rth_cpu_slot *slot = *link;
+        if (is_entered(slot)) {
+            link = &slot->next;
+            continue;
+        }
+        *link = slot->next;
+        push(&free_list, slot);
+    }
+}
+
+static struct rth_cpu_slot **bucket_of(int tid)
 {
     return &buckets[(unsigned)tid % BUCKETS];
 }
 
 struct rth_cpu_slot *rth__cpu_slot_take_locked(int tid)
 {
+    free_those_left();
     if (free_list == NULL)
         add_chunk();
     struct rth_cpu_slot *slot = free_list;
@@ -67,28 +93,29 @@ struct rth_cpu_slot *rth__cpu_slot_take_locked(int tid)
         return NULL;
     free_list = slot->next;
     slot->tid = tid;
-    slot->timer_id = RTH_CPU_NO_TIMER;
+    slot->masked = slot->is_active = false;
+    slot->looked_periods = 0;
+    slot->looked_cpu_ns = slot->turn_cpu_ns = 0;
+    atomic_store_explicit(&slot->timer_id, RTH_CPU_NO_TIMER, memory_order_relaxed);
+    atomic_store_explicit(&slot->periods, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->stack_high, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->seen_sp, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->unanswered, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->frame_count, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->owed, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
-    slot->next = *bucket_of(tid);
-    *bucket_of(tid) = slot;
-    atomic_fetch_add_explicit(&used, 1, memory_order_relaxed);
+    push(bucket_of(tid), slot);
     return slot;
 }
 
 void rth__cpu_slot_give_locked(struct rth_cpu_slot *slot)
 {
-    struct rth_cpu_slot *_Atomic *link = bucket_of(slot->tid);
+    struct rth_cpu_slot **link = bucket_of(slot->tid);
     while (*link != slot)
         link = &(*link)->next;
     *link = slot->next;
-    atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
-    slot->next = free_list;
-    free_list = slot;
-    atomic_fetch_sub_explicit(&used, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&slot->generation, 1, memory_order_seq_cst);
+    push(is_entered(slot) ? &left_list : &free_list, slot);
 }
 
 struct rth_cpu_slot *rth__cpu_slot_find_locked(int tid)
@@ -111,52 +138,59 @@ void rth__cpu_slots_each_locked(void (*visit)(struct rth_cpu_slot *slot, void *u
     }
 }
 
+static bool is_quiet(const struct chunk *chunk)
+{
+    for (uint32_t i = 0; i < CHUNK_SLOTS; i++)
+        if (is_entered(&chunk->slots[i]))
+            return false;
+    return true;
+}
+
 void rth__cpu_slots_trim_locked(void)
 {
     uint32_t count = atomic_load_explicit(&chunk_count, memory_order_relaxed);
     for (uint32_t i = 0; i < count; i++)
-        (void)madvise(chunks[i]->scratch, sizeof(chunks[i]->scratch), MADV_DONTNEED);
+        if (is_quiet(chunks[i]))
+            (void)madvise(chunks[i]->scratch, sizeof(chunks[i]->scratch), MADV_DONTNEED);
 }
 
-uint32_t rth__cpu_slots_used(void)
+static uint32_t cookie_of(uint32_t generation, uint32_t index)
 {
-    return atomic_load_explicit(&used, memory_order_relaxed);
+    return generation << INDEX_BITS | index;
 }
 
 uint32_t rth__cpu_slot_cookie(const struct rth_cpu_slot *slot)
 {
-    return atomic_load_explicit(&slot->generation, memory_order_relaxed) << INDEX_BITS |
-           slot->index;
+    return cookie_of(atomic_load_explicit(&slot->generation, memory_order_relaxed), slot->index);
 }
 
-struct rth_cpu_slot *rth__cpu_slot_of_cookie_sigsafe(uint32_t cookie)
+struct rth_cpu_slot *rth__cpu_slot_enter_sigsafe(uint32_t cookie, int timer_id)
 {
     uint32_t index = cookie & ((1u << INDEX_BITS) - 1);
     if (index / CHUNK_SLOTS >= atomic_load_explicit(&chunk_count, memory_order_acquire))
         return NULL;
     struct rth_cpu_slot *slot = &chunks[index / CHUNK_SLOTS]->slots[index % CHUNK_SLOTS];
-    uint32_t generation = atomic_load_explicit(&slot->generation, memory_order_acquire);
-    bool same = (generation & 1) != 0 && (generation << INDEX_BITS | index) == cookie;
-    return same ? slot : NULL;
+    atomic_fetch_add_explicit(&slot->handlers, 1, memory_order_seq_cst);
+    uint32_t generation = atomic_load_explicit(&slot->generation, memory_order_seq_cst);
+    /* The bits of the generation come around; the kernel's number of the timer does not. */
+    if ((generation & 1) != 0 && cookie_of(generation, index) == cookie &&
+        atomic_load_explicit(&slot->timer_id, memory_order_relaxed) == timer_id)
+        return slot;
+    rth__cpu_slot_leave_sigsafe(slot);
+    return NULL;
 }
 
-bool rth__cpu_slot_exists_sigsafe(int tid)
+void rth__cpu_slot_leave_sigsafe(struct rth_cpu_slot *slot)
 {
-    /* A slot that is given away meanwhile leads into the free list: bounded, and ends. */
-    const struct rth_cpu_slot *slot = *bucket_of(tid);
-    for (unsigned steps = 0; slot != NULL && steps < 256; steps++, slot = slot->next)
-        if (slot->tid == tid && (slot->generation & 1) != 0)
-            return true;
-    return false;
+    atomic_fetch_sub_explicit(&slot->handlers, 1, memory_order_release);
 }
 
 void rth__cpu_slots_child_reset(void)
 {
     /* The parent's chunks read as zero and are abandoned. */
     memset(chunks, 0, sizeof(chunks));
-    for (uint32_t i = 0; i < BUCKETS; i++)
-        buckets[i] = NULL;
+    memset(buckets, 0, sizeof(buckets));
     chunk_count = 0;
     free_list = NULL;
-    used = 0;
+    left_list = NULL;
 }

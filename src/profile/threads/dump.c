@@ -7,7 +7,7 @@
  * Threads: rth-work reads sleepers in place; running threads answer on their own CPU time. Nobody
  * waits for us. Failure: a thread that cannot be read is listed with the kernel function it waits
  * in and the reason; how many answered is always said. Cost: 20 us per sleeper on rth-work, 5 us
- * on each running thread.
+ * on each running thread. docs/internals/thread-dump.md has the guarantees.
  */
 #include "profile/threads/dump.h"
 
@@ -27,6 +27,7 @@
 #define ANSWER_DEADLINE_NS (100 * RTH_NS_PER_MS)
 #define LOOK_AGAIN_NS      (2 * RTH_NS_PER_MS)
 #define LABELS             2
+#define MISSING_NAMED_MAX  16u
 
 enum phase {
     COLLECTING,
@@ -129,6 +130,8 @@ static void write_stack(struct rth_sink *sink, const struct rth_symbol_set *symb
     }
     if (!thread->answered)
         (void)rth__sink_printf(sink, "\t(no stack: %s)\n", thread->missing);
+    else if (thread->fp_searched)
+        (void)rth__sink_puts(sink, "\t(frame pointer searched on the stack)\n");
     else if (thread->end != RTH_UNWIND_ROOT)
         (void)rth__sink_printf(sink, "\t(incomplete: %s)\n", rth__unwind_end_name(thread->end));
 }
@@ -239,23 +242,39 @@ static size_t add_rows(const struct rth_thread_stacks *stacks, const int64_t *va
     return count;
 }
 
+static void write_missing(struct rth_comments *comments, const struct rth_thread_stacks *stacks)
+{
+    size_t named = 0, unnamed = 0;
+    for (size_t i = 0; i < stacks->count; i++) {
+        const struct rth_thread_stack *thread = &stacks->threads[i];
+        if (thread->missing == NULL)
+            continue;
+        if (named++ < MISSING_NAMED_MAX)
+            rth__comments_add(comments, "missing: thread %d \"%s\" (%s in %s): %s", thread->tid,
+                              thread->name, rth__proc_state_name(thread->state),
+                              thread->wchan[0] != '\0' ? thread->wchan : "?", thread->missing);
+        else
+            unnamed++;
+    }
+    if (unnamed > 0)
+        rth__comments_add(comments, "missing: %zu more threads; debug=2 names them all", unnamed);
+}
+
 static void write_comments(struct rth_comments *comments, const struct dump *dump, size_t answered)
 {
     const struct rth_thread_stacks *stacks = &dump->stacks;
-    size_t incomplete = 0;
-    for (size_t i = 0; i < stacks->count; i++)
-        incomplete +=
-            stacks->threads[i].frame_count != 0 && stacks->threads[i].end != RTH_UNWIND_ROOT;
+    size_t incomplete = 0, searched = 0;
+    for (size_t i = 0; i < stacks->count; i++) {
+        const struct rth_thread_stack *thread = &stacks->threads[i];
+        incomplete += thread->frame_count != 0 && thread->end != RTH_UNWIND_ROOT;
+        searched += thread->fp_searched;
+    }
     rth__comments_init(comments);
     rth__comments_add(comments, "%zu of %zu threads answered; %zu stacks are incomplete", answered,
                       stacks->count, incomplete);
-    for (size_t i = 0; i < stacks->count; i++) {
-        const struct rth_thread_stack *thread = &stacks->threads[i];
-        if (thread->missing != NULL)
-            rth__comments_add(comments, "missing: thread %d \"%s\" in %s: %s", thread->tid,
-                              thread->name, thread->wchan[0] != '\0' ? thread->wchan : "?",
-                              thread->missing);
-    }
+    if (searched > 0)
+        rth__comments_add(comments, "stacks whose frame pointer was searched: %zu", searched);
+    write_missing(comments, stacks);
 }
 
 static int write_rows(const struct dump *dump, const struct rth_profile_rows *rows,

@@ -10,11 +10,17 @@
 
 #include "unwind/unwind.h"
 
+#define RTH_MAILBOXES 512u
+
 struct rth_mailbox;
 
-/* Asks. interrupt: by a signal that reaches a sleeper too, and may end its system call. NULL when
- * memory, timers or the queue of signals are used up, or the thread has ended. */
-struct rth_mailbox *rth__mailbox_ask(int tid, bool interrupt);
+/*
+ * Asks. interrupt: by a timer that reaches a sleeper too, and may end its system call.
+ * 0; -EBUSY: no signal is left to the host that we could use; -EPERM: the thread blocks it;
+ * -ENOBUFS: all mailboxes are in use; -EAGAIN: no timer is left; -ENOMEM; -ESRCH: the thread has
+ * ended.
+ */
+int rth__mailbox_ask(int root_fd, int tid, bool interrupt, struct rth_mailbox **ret_mailbox);
 /* Frames of the answer in *ret_frames, or 0 while there is none. */
 unsigned rth__mailbox_answer(const struct rth_mailbox *mailbox, const rth_frame **ret_frames,
                              enum rth_unwind_end *ret_end);

@@ -10,11 +10,39 @@
 static const size_t copy_steps_bytes[] = {(size_t)16 * 1024, (size_t)128 * 1024,
                                           RTH_SLEEPER_COPY_BYTES};
 
+/* What lies between a wrapper's frame and the kernel: the original's frame, always smaller than the
+ * frame of a signal handler that could lie there too. */
+#define ORIGINAL_BYTES_MAX 1024u
+
+/* Walks one copy into frames; true when a larger one would show more. */
+static bool walk_copy(const struct rth_registers *registers, const struct rth_unwind_stack *stack,
+                      struct rth_sleeper_scratch *scratch, rth_frame *frames, unsigned capacity,
+                      struct rth_sleeper_stack *ret_stack)
+{
+    struct rth_unwind_cache *cache = (struct rth_unwind_cache *)(void *)scratch->cache;
+    ret_stack->count =
+        rth__unwind_sigsafe(registers, stack, cache, frames, capacity, &ret_stack->end);
+    ret_stack->fp_searched = false;
+    if (ret_stack->end == RTH_UNWIND_UNREADABLE)
+        return true;
+    if (ret_stack->end != RTH_UNWIND_NO_RULE || (registers->known & 1u << RTH_REG_RBP) != 0)
+        return false;
+    bool more;
+    scratch->search.memory = &scratch->memory;
+    scratch->search.registers = registers;
+    scratch->search.stack = stack;
+    scratch->search.cache = cache;
+    if (!rth__frame_pointer_find(&scratch->search, frames, capacity, &ret_stack->count, &more))
+        return more;
+    ret_stack->end = RTH_UNWIND_ROOT;
+    ret_stack->fp_searched = true;
+    return false;
+}
+
 static int unwind_copy(const struct rth_registers *registers, struct rth_sleeper_scratch *scratch,
-                       rth_frame *ret_frames, unsigned capacity, enum rth_unwind_end *ret_end)
+                       rth_frame *frames, unsigned capacity, struct rth_sleeper_stack *ret_stack)
 {
     uint64_t sp = registers->value[RTH_REG_RSP];
-    int count = -EFAULT;
     for (size_t i = 0; i < sizeof(copy_steps_bytes) / sizeof(copy_steps_bytes[0]); i++) {
         ssize_t copied =
             rth__image_read_some(&scratch->memory, sp, scratch->copy, copy_steps_bytes[i]);
@@ -23,59 +51,71 @@ static int unwind_copy(const struct rth_registers *registers, struct rth_sleeper
         size_t copied_bytes = (size_t)copied;
         struct rth_unwind_stack stack = {
             .low = sp, .high = sp + copied_bytes, .copy = scratch->copy};
-        count = (int)rth__unwind_sigsafe(registers, &stack,
-                                         (struct rth_unwind_cache *)(void *)scratch->cache,
-                                         ret_frames, capacity, ret_end);
-        if (*ret_end != RTH_UNWIND_UNREADABLE || copied_bytes < copy_steps_bytes[i])
+        if (!walk_copy(registers, &stack, scratch, frames, capacity, ret_stack) ||
+            copied_bytes < copy_steps_bytes[i])
             break;
     }
-    return count;
+    return 0;
 }
 
-/* -ENOENT: in no wrapped call. */
-static int unwind_wrapped(int tid, struct rth_sleeper_scratch *scratch, rth_frame *ret_frames,
-                          unsigned capacity, enum rth_unwind_end *ret_end)
+static int unwind_wrapped(const struct rth_blocked_call *call, struct rth_sleeper_scratch *scratch,
+                          struct rth_sleeper_stack *ret_stack)
 {
-    struct rth_blocked_call call;
-    if (!rth__blocked_call_read(tid, &scratch->memory, &call))
-        return -ENOENT;
     struct rth_registers registers;
     /* Minus one: the address of the call, as frames of callers have it. */
-    rth__registers_from_pc_sp_sigsafe(call.pc - 1, call.sp, 1, call.fp, &registers);
-    ret_frames[0] = rth__frame_of_address_sigsafe(call.leaf);
-    int count = unwind_copy(&registers, scratch, ret_frames + 1, capacity - 1, ret_end);
-    if (count < 0)
-        return -ENOENT;
-    return rth__blocked_call_holds(&call) ? count + 1 : -EAGAIN;
-}
-
-static int unwind_from_kernel(int root_fd, int tid, struct rth_sleeper_scratch *scratch,
-                              rth_frame *ret_frames, unsigned capacity,
-                              enum rth_unwind_end *ret_end)
-{
-    struct rth_proc_syscall before, after;
-    int error = rth__proc_syscall_read(root_fd, 0, tid, &before);
-    if (error != 0)
-        return error == -EPERM ? -EACCES : error;
-    if (before.running)
-        return -EAGAIN;
-    struct rth_registers registers;
-    rth__registers_from_pc_sp_sigsafe(before.pc, before.sp, 0, 0, &registers);
-    int count = unwind_copy(&registers, scratch, ret_frames, capacity, ret_end);
-    /* Still in the same place: then what was copied belongs together. */
-    error = rth__proc_syscall_read(root_fd, 0, tid, &after);
+    rth__registers_from_pc_sp_sigsafe(call->pc - 1, call->sp, 1, call->fp, &registers);
+    scratch->frames[0] = rth__frame_of_address_sigsafe(call->leaf);
+    int error =
+        unwind_copy(&registers, scratch, scratch->frames + 1, RTH_UNWIND_FRAMES_MAX - 1, ret_stack);
     if (error != 0)
         return error;
-    bool moved = after.running || after.sp != before.sp || after.pc != before.pc ||
-                 after.number != before.number;
-    return moved || count < 0 ? -EAGAIN : count;
+    ret_stack->count++;
+    return rth__blocked_call_holds(call) ? 0 : -EAGAIN;
+}
+
+static int unwind_from_kernel(int root_fd, int tid, const struct rth_proc_syscall *before,
+                              struct rth_sleeper_scratch *scratch,
+                              struct rth_sleeper_stack *ret_stack)
+{
+    struct rth_registers registers;
+    rth__registers_from_pc_sp_sigsafe(before->pc, before->sp, 0, 0, &registers);
+    int unwound =
+        unwind_copy(&registers, scratch, scratch->frames, RTH_UNWIND_FRAMES_MAX, ret_stack);
+    /* Still in the same place: then what was copied belongs together. */
+    struct rth_proc_syscall after;
+    int error = rth__proc_syscall_read(root_fd, 0, tid, &after);
+    if (error != 0)
+        return error;
+    if (after.running || after.sp != before->sp || after.pc != before->pc ||
+        after.number != before->number)
+        return -EAGAIN;
+    return unwound;
+}
+
+/*
+ * Whether the thread is in that call now. Not when it sleeps elsewhere: in a signal handler that
+ * came meanwhile, or after a longjmp or an exception has left the call's frame behind.
+ */
+static bool is_in_call(const struct rth_blocked_call *call, const struct rth_proc_syscall *place)
+{
+    uint64_t frame = (uintptr_t)call->frame;
+    return place->sp <= frame && frame - place->sp < ORIGINAL_BYTES_MAX;
 }
 
 int rth__sleeper_unwind(int root_fd, int tid, struct rth_sleeper_scratch *scratch,
-                        rth_frame *ret_frames, unsigned capacity, enum rth_unwind_end *ret_end)
+                        struct rth_sleeper_stack *ret_stack)
 {
-    int count = unwind_wrapped(tid, scratch, ret_frames, capacity, ret_end);
-    return count != -ENOENT
-               ? count
-               : unwind_from_kernel(root_fd, tid, scratch, ret_frames, capacity, ret_end);
+    struct rth_blocked_call call;
+    struct rth_proc_syscall place;
+    bool wrapped = rth__blocked_call_read(tid, &scratch->memory, &call);
+    int error = rth__proc_syscall_read(root_fd, 0, tid, &place);
+    if (error == -EPERM)
+        error = -EACCES;
+    if (error == 0 && place.running)
+        return -EAGAIN;
+    if (wrapped && (error == -EACCES || (error == 0 && is_in_call(&call, &place))))
+        return unwind_wrapped(&call, scratch, ret_stack);
+    if (error == -ENOENT)
+        error = -ESRCH;
+    return error != 0 ? error : unwind_from_kernel(root_fd, tid, &place, scratch, ret_stack);
 }

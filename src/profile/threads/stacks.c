@@ -2,11 +2,11 @@
 #include "profile/threads/stacks.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/arena.h"
 #include "core/service_thread.h"
+#include "formats/utf8.h"
 #include "os/clock.h"
 #include "os/dir.h"
 #include "profile/threads/mailbox.h"
@@ -14,6 +14,7 @@
 
 /* A sleeper that moves while it is read is tried again, then treated as running. */
 #define SLEEPER_TRIES 3
+#define NO_CPU_TIME   "it got no CPU time before the deadline"
 
 static struct rth_sleeper_scratch *scratch_new(int root_fd)
 {
@@ -37,63 +38,107 @@ static bool sleeps(char state)
 }
 
 static void keep_frames(struct rth_thread_stacks *stacks, struct rth_thread_stack *thread,
-                        const rth_frame *frames, unsigned count, enum rth_unwind_end end)
+                        const rth_frame *frames, const struct rth_sleeper_stack *found)
 {
-    thread->frames = rth__arena_alloc_nomalloc(count * sizeof(*frames));
+    thread->waiting = false;
+    thread->frames = rth__arena_alloc_nomalloc(found->count * sizeof(*frames));
     if (thread->frames == NULL) {
         thread->missing = "no memory for its stack";
         return;
     }
-    memcpy(thread->frames, frames, count * sizeof(*frames));
-    thread->frame_count = count;
-    thread->end = end;
+    memcpy(thread->frames, frames, found->count * sizeof(*frames));
+    thread->frame_count = found->count;
+    thread->end = found->end;
+    thread->fp_searched = found->fp_searched;
     thread->answered = true;
     thread->missing = NULL;
     stacks->answered++;
 }
 
-/* 0 when its stack was read; -EAGAIN when it does not sleep; another errno as the sleeper's. */
+/* 0 when that settled it; -EAGAIN when it runs; another errno as the sleeper's. */
 static int read_sleeper(struct rth_thread_stacks *stacks, struct rth_thread_stack *thread,
                         int root_fd, struct rth_sleeper_scratch *scratch)
 {
-    rth_frame frames[RTH_UNWIND_FRAMES_MAX];
-    enum rth_unwind_end end;
-    int count = -EAGAIN;
-    for (int i = 0; i < SLEEPER_TRIES && count == -EAGAIN; i++)
-        count =
-            rth__sleeper_unwind(root_fd, thread->tid, scratch, frames, RTH_UNWIND_FRAMES_MAX, &end);
-    if (count <= 0)
-        return count;
-    keep_frames(stacks, thread, frames, (unsigned)count, end);
-    return 0;
+    struct rth_sleeper_stack found;
+    int error = -EAGAIN;
+    for (int i = 0; i < SLEEPER_TRIES && error == -EAGAIN; i++)
+        error = rth__sleeper_unwind(root_fd, thread->tid, scratch, &found);
+    if (error == 0)
+        keep_frames(stacks, thread, scratch->frames, &found);
+    return error;
 }
 
-static void ask(struct rth_thread_stack *thread, bool interrupt)
+static const char *why_not_asked(int error)
 {
-    thread->mailbox = rth__mailbox_ask(thread->tid, interrupt);
+    switch (error) {
+    case -EPERM:
+        return "it blocks the signal that asks";
+    case -EBUSY:
+        return "the host uses every signal that could ask";
+    case -EAGAIN:
+        return "no timer is left to ask it: RLIMIT_SIGPENDING";
+    case -ENOBUFS:
+    case -ENOMEM:
+        return "no memory for its answer";
+    default:
+        return "it has ended";
+    }
+}
+
+static const char *why_not_read(int error)
+{
+    switch (error) {
+    case -EACCES:
+        return "the kernel does not show where it sleeps; interrupt=1 asks it";
+    case -ESRCH:
+        return "it has ended";
+    case -EFAULT:
+        return "its stack cannot be read";
+    default:
+        return "/proc cannot be read";
+    }
+}
+
+static void give_up(struct rth_thread_stack *thread, const char *why)
+{
+    thread->waiting = false;
+    thread->missing = why;
+}
+
+/* Asks, or leaves it for later: what it lacks may be there then. */
+static void ask(struct rth_thread_stacks *stacks, struct rth_thread_stack *thread, int root_fd,
+                bool interrupt)
+{
+    int error = -EAGAIN;
+    if (stacks->asked_count < stacks->asked_max)
+        error = rth__mailbox_ask(root_fd, thread->tid, interrupt, &thread->mailbox);
+    thread->waiting = error != -ESRCH && error != -EBUSY;
+    thread->interrupted = interrupt && error == 0;
+    thread->missing = error == 0 ? NO_CPU_TIME : why_not_asked(error);
+    stacks->asked_count += error == 0;
+}
+
+static void stop_asking(struct rth_thread_stacks *stacks, struct rth_thread_stack *thread)
+{
     if (thread->mailbox == NULL)
-        thread->missing = "it could not be asked: no timer or signal left, or it has ended";
+        return;
+    rth__mailbox_close(thread->mailbox);
+    thread->mailbox = NULL;
+    stacks->asked_count--;
 }
 
-static void first_look(struct rth_thread_stacks *stacks, struct rth_thread_stack *thread,
-                       int root_fd, struct rth_sleeper_scratch *scratch)
+/* Its state is known. Reads it, or sees to it that it is asked. */
+static void look(struct rth_thread_stacks *stacks, struct rth_thread_stack *thread, int root_fd,
+                 struct rth_sleeper_scratch *scratch)
 {
-    if (!sleeps(thread->state)) {
-        ask(thread, false);
+    int error = sleeps(thread->state) ? read_sleeper(stacks, thread, root_fd, scratch) : -EAGAIN;
+    if (error == 0)
         return;
-    }
-    int error = read_sleeper(stacks, thread, root_fd, scratch);
-    if (error == 0 || thread->missing != NULL)
-        return;
-    if (error == -EAGAIN) {
-        ask(thread, false);
-    } else if (stacks->interrupt) {
-        ask(thread, true);
-    } else {
-        thread->missing = error == -EACCES
-                              ? "the kernel does not show where it sleeps; interrupt=1 asks it"
-                              : "it has ended";
-    }
+    bool interrupt = error == -EACCES && stacks->interrupt;
+    if (error != -EAGAIN && !interrupt)
+        give_up(thread, why_not_read(error));
+    else if (thread->mailbox == NULL)
+        ask(stacks, thread, root_fd, interrupt);
 }
 
 static bool is_ours(int tid, const int *ours, int our_count)
@@ -102,6 +147,23 @@ static bool is_ours(int tid, const int *ours, int our_count)
         if (ours[i] == tid)
             return true;
     return false;
+}
+
+/* A name is any bytes; here it is one line of UTF-8, with '?' for the rest. */
+static void copy_name(char *ret_name, size_t size, const char *comm)
+{
+    size_t length = strnlen(comm, size - 1);
+    memcpy(ret_name, comm, length);
+    ret_name[length] = '\0';
+    for (size_t i = 0; i < length;) {
+        unsigned char byte = (unsigned char)ret_name[i];
+        size_t bytes = rth__utf8_length((const unsigned char *)ret_name + i, length - i);
+        if (bytes == 0 || byte < ' ' || byte == 0x7f) {
+            ret_name[i] = '?';
+            bytes = 1;
+        }
+        i += bytes;
+    }
 }
 
 /* One more entry; -ENOMEM when there is no room for it. */
@@ -121,7 +183,7 @@ static int add_thread(struct rth_thread_stacks *stacks, const struct rth_proc_st
     }
     struct rth_thread_stack *thread = &stacks->threads[stacks->count++];
     *thread = (struct rth_thread_stack){.tid = tid, .state = stat->state};
-    (void)snprintf(thread->name, sizeof(thread->name), "%s", stat->comm);
+    copy_name(thread->name, sizeof(thread->name), stat->comm);
     return 0;
 }
 
@@ -142,7 +204,7 @@ static int look_at_all(struct rth_thread_stacks *stacks, int root_fd,
             continue;
         error = add_thread(stacks, &stat, tid);
         if (error == 0)
-            first_look(stacks, &stacks->threads[stacks->count - 1], root_fd, scratch);
+            look(stacks, &stacks->threads[stacks->count - 1], root_fd, scratch);
     }
     rth__dir_close(&dir);
     return error;
@@ -152,8 +214,18 @@ static size_t pending_count(const struct rth_thread_stacks *stacks)
 {
     size_t pending = 0;
     for (size_t i = 0; i < stacks->count; i++)
-        pending += stacks->threads[i].mailbox != NULL;
+        pending += stacks->threads[i].waiting;
     return pending;
+}
+
+/* Timers count against the same limit as the signals that the host queues. */
+static uint64_t timers_to_take(int root_fd)
+{
+    struct rth_proc_status status;
+    if (rth__proc_status_read(root_fd, 0, 0, &status) != 0 ||
+        status.sig_queued_limit <= status.sig_queued)
+        return 0;
+    return (status.sig_queued_limit - status.sig_queued) / 2;
 }
 
 int rth__thread_stacks_begin(struct rth_thread_stacks *stacks, int root_fd, bool interrupt,
@@ -164,6 +236,7 @@ int rth__thread_stacks_begin(struct rth_thread_stacks *stacks, int root_fd, bool
     if (scratch == NULL)
         return -ENOMEM;
     (void)rth__unwind_refresh(root_fd);
+    stacks->asked_max = timers_to_take(root_fd);
     stacks->taken_unix_ns = rth__clock_realtime_ns_sigsafe();
     int error = look_at_all(stacks, root_fd, scratch);
     scratch_free(scratch);
@@ -174,29 +247,34 @@ int rth__thread_stacks_begin(struct rth_thread_stacks *stacks, int root_fd, bool
     return error;
 }
 
+/* True when its answer is there. */
+static bool take_answer(struct rth_thread_stacks *stacks, struct rth_thread_stack *thread)
+{
+    const rth_frame *frames;
+    struct rth_sleeper_stack found = {0};
+    if (thread->mailbox == NULL)
+        return false;
+    found.count = rth__mailbox_answer(thread->mailbox, &frames, &found.end);
+    if (found.count != 0)
+        keep_frames(stacks, thread, frames, &found);
+    return found.count != 0;
+}
+
 static void look_again(struct rth_thread_stacks *stacks, struct rth_thread_stack *thread,
                        int root_fd, struct rth_sleeper_scratch *scratch)
 {
-    const rth_frame *frames;
-    enum rth_unwind_end end;
-    unsigned count = rth__mailbox_answer(thread->mailbox, &frames, &end);
     struct rth_proc_stat stat;
-    if (count != 0) {
-        keep_frames(stacks, thread, frames, count, end);
+    if (take_answer(stacks, thread)) {
+        stop_asking(stacks, thread);
     } else if (rth__proc_stat_read(root_fd, 0, thread->tid, &stat) != 0) {
-        thread->missing = "it has ended";
-    } else if (!stacks->interrupt && sleeps(stat.state)) {
+        give_up(thread, why_not_read(-ESRCH));
+        stop_asking(stacks, thread);
+    } else if (!thread->interrupted) {
         thread->state = stat.state;
-        int error = read_sleeper(stacks, thread, root_fd, scratch);
-        if (error == -EAGAIN)
-            return; /* it runs again */
-        if (error != 0 && thread->missing == NULL)
-            thread->missing = "the kernel does not show where it sleeps; interrupt=1 asks it";
-    } else {
-        return;
+        look(stacks, thread, root_fd, scratch);
+        if (!thread->waiting)
+            stop_asking(stacks, thread);
     }
-    rth__mailbox_close(thread->mailbox);
-    thread->mailbox = NULL;
 }
 
 size_t rth__thread_stacks_collect(struct rth_thread_stacks *stacks, int root_fd)
@@ -205,7 +283,7 @@ size_t rth__thread_stacks_collect(struct rth_thread_stacks *stacks, int root_fd)
     if (scratch == NULL)
         return pending_count(stacks);
     for (size_t i = 0; i < stacks->count; i++)
-        if (stacks->threads[i].mailbox != NULL)
+        if (stacks->threads[i].waiting)
             look_again(stacks, &stacks->threads[i], root_fd, scratch);
     scratch_free(scratch);
     return pending_count(stacks);
@@ -215,11 +293,8 @@ void rth__thread_stacks_finish(struct rth_thread_stacks *stacks, int root_fd, bo
 {
     for (size_t i = 0; i < stacks->count; i++) {
         struct rth_thread_stack *thread = &stacks->threads[i];
-        if (thread->mailbox != NULL) {
-            thread->missing = "it got no CPU time before the deadline";
-            rth__mailbox_close(thread->mailbox);
-            thread->mailbox = NULL;
-        }
+        thread->waiting = false;
+        stop_asking(stacks, thread);
         if (!thread->answered || (with_wchan && sleeps(thread->state)))
             (void)rth__proc_wchan_read(root_fd, 0, thread->tid, thread->wchan,
                                        sizeof(thread->wchan));

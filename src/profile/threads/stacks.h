@@ -23,9 +23,12 @@ struct rth_thread_stack {
     char name[RTH_COMM_BYTES];
     char state; /* as /proc has it */
     bool answered;
+    bool waiting;     /* for its answer, or to be asked */
+    bool interrupted; /* asked by a signal that reaches sleepers too */
+    bool fp_searched; /* its frame pointer was searched on the stack */
     enum rth_unwind_end end;
     char wchan[RTH_WCHAN_BYTES]; /* kernel function it sleeps in; read when asked for or missing */
-    const char *missing;         /* why there is no stack; static text */
+    const char *missing;         /* why there is no stack (yet); static text, NULL with one */
     rth_frame *frames;
     unsigned frame_count;
     struct rth_mailbox *mailbox; /* while it is asked */
@@ -36,6 +39,8 @@ struct rth_thread_stacks {
     struct rth_thread_stack *threads; /* arena */
     int64_t taken_unix_ns;
     bool interrupt; /* threads whose place nobody shows are interrupted */
+    /* Timers taken now, and at most: half of what the host's user had left. */
+    uint64_t asked_count, asked_max;
 };
 
 /* Every thread: sleepers at once, running ones are asked. 0 or a negative errno; on success the

@@ -29,12 +29,12 @@
 #include "oracle/workload.h"
 #include "unwind/unwind.h"
 
-#define COPY_BYTES    65536u
-#define RED_ZONE      128u
-#define SHADOW_MAX    1024u
-#define REPORTS_MAX   20u
-#define WHOLE_EVERY   61u /* steps between two looks at the whole stack */
-#define GDB_WORDS     17u
+#define COPY_BYTES  65536u
+#define RED_ZONE    128u
+#define SHADOW_MAX  1024u
+#define REPORTS_MAX 20u
+#define WHOLE_EVERY 61u /* steps between two looks at the whole stack */
+#define GDB_WORDS   17u
 
 static void fail(const char *what)
 {
@@ -42,7 +42,8 @@ static void fail(const char *what)
     exit(2);
 }
 
-/* ---- the truth -------------------------------------------------------------------------------- */
+/* ---- the truth --------------------------------------------------------------------------------
+ */
 
 struct shadow {
     uint64_t slot;   /* gone once the stack pointer is above */
@@ -75,14 +76,15 @@ static bool is_call(const uint8_t *code)
     return code[at] == 0xe8 || (code[at] == 0xff && (code[at + 1] >> 3 & 7) == 2);
 }
 
-/* ---- the walker's answer ---------------------------------------------------------------------- */
+/* ---- the walker's answer ----------------------------------------------------------------------
+ */
 
 static void registers_from_user(const struct user_regs_struct *user, struct rth_registers *ret)
 {
-    const uint64_t values[RTH_REG_COUNT] = {
-        user->rax, user->rdx, user->rcx, user->rbx, user->rsi, user->rdi, user->rbp, user->rsp,
-        user->r8,  user->r9,  user->r10, user->r11, user->r12, user->r13, user->r14, user->r15,
-        user->rip};
+    const uint64_t values[RTH_REG_COUNT] = {user->rax, user->rdx, user->rcx, user->rbx, user->rsi,
+                                            user->rdi, user->rbp, user->rsp, user->r8,  user->r9,
+                                            user->r10, user->r11, user->r12, user->r13, user->r14,
+                                            user->r15, user->rip};
     memcpy(ret->value, values, sizeof(values));
     ret->known = RTH_REGISTERS_ALL;
 }
@@ -97,10 +99,9 @@ static unsigned walk(const struct rth_registers *registers, uint64_t low, uint64
                      enum rth_unwind_end *ret_end)
 {
     struct rth_unwind_stack stack = {.low = low, .high = high, .copy = copy};
-    unsigned count =
-        rth__unwind_sigsafe(registers, &stack,
-                            with_cache ? (struct rth_unwind_cache *)(void *)&cache : NULL, frames,
-                            capacity, ret_end);
+    unsigned count = rth__unwind_sigsafe(
+        registers, &stack, with_cache ? (struct rth_unwind_cache *)(void *)&cache : NULL, frames,
+        capacity, ret_end);
     for (unsigned i = 0; i < count; i++)
         frames[i] = rth__frame_address(frames[i]);
     return count;
@@ -166,7 +167,8 @@ static void compare_whole(const struct rth_registers *registers, uint64_t low, u
     result.whole_agreed += agreed;
 }
 
-/* ---- trace ------------------------------------------------------------------------------------ */
+/* ---- trace ------------------------------------------------------------------------------------
+ */
 
 static pid_t child;
 static uint64_t stack_high; /* of the child's main stack: as far as its tracer's own copy goes */
@@ -231,7 +233,7 @@ static bool step(struct user_regs_struct *user)
     static int pending_signal;
     uint8_t code[16];
     struct user_regs_struct before = *user;
-    int status;
+    int status = 0;
     read_child(before.rip, code, sizeof(code));
     int delivered = pending_signal;
     pending_signal = 0;
@@ -248,7 +250,8 @@ static bool step(struct user_regs_struct *user)
     if (ptrace(PTRACE_GETREGS, child, NULL, user) != 0)
         fail("registers");
     if (WSTOPSIG(status) != SIGTRAP) {
-        pending_signal = WSTOPSIG(status); /* about to be delivered: nothing ran, or a system call */
+        pending_signal =
+            WSTOPSIG(status); /* about to be delivered: nothing ran, or a system call */
     } else if (delivered != 0) {
         signal_entered(before.rip, user);
         return true;
@@ -266,7 +269,7 @@ static bool step(struct user_regs_struct *user)
 static void trace(uint64_t steps_max)
 {
     struct user_regs_struct user;
-    int status;
+    int status = 0;
     child = fork();
     if (child < 0)
         fail("fork");
@@ -298,7 +301,8 @@ static void trace(uint64_t steps_max)
                  result.calls, result.signals, result.jumping);
 }
 
-/* ---- inferior --------------------------------------------------------------------------------- */
+/* ---- inferior ---------------------------------------------------------------------------------
+ */
 
 /* FILE: for each stop 17 registers in DWARF order, the debugger's caller pc (0: none), the number
  * of stack bytes from rsp - RED_ZONE on, and the bytes. All numbers of 64 bits. */
@@ -323,8 +327,8 @@ static void inferior(const char *path)
         rth_frame frames[2];
         enum rth_unwind_end end;
         unsigned count = walk(&registers, low, low + size_bytes, copy, false, frames, 2, &end);
-        bool agreed = truth == 0 ? count == 1
-                                 : count == 2 && (frames[1] + 1 == truth || frames[1] == truth);
+        bool agreed =
+            truth == 0 ? count == 1 : count == 2 && (frames[1] + 1 == truth || frames[1] == truth);
         if (!agreed)
             report("caller", registers.value[RTH_REG_RA], count == 2 ? frames[1] : 0, truth);
         result.compared++;

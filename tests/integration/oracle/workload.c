@@ -12,7 +12,7 @@
 #include <time.h>
 #include <wchar.h>
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline))
 
 unsigned char workload_alternate_stack[WORKLOAD_ALTERNATE_BYTES];
 
@@ -174,8 +174,8 @@ static void library_calls(unsigned round)
     free(block);
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    sink += (uint64_t)now.tv_nsec + (getenv("NOT_THERE") != NULL) +
-            wcslen(L"wide") + (uint64_t)rand();
+    sink +=
+        (uint64_t)now.tv_nsec + (getenv("NOT_THERE") != NULL) + wcslen(L"wide") + (uint64_t)rand();
     if (round == 0 && regcomp(&regex, "^[a-c]+(x|y)*$", REG_EXTENDED) == 0) {
         sink += (uint64_t)regexec(&regex, "abcxyxy", 0, NULL, 0);
         regfree(&regex);

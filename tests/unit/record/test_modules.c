@@ -57,7 +57,8 @@ static void *load(const char *name)
     return library;
 }
 
-/* ---- frames ----------------------------------------------------------------------------------- */
+/* ---- frames -----------------------------------------------------------------------------------
+ */
 
 static void a_frame_holds_a_module_and_an_address_of_its_file(void **state)
 {
@@ -91,7 +92,8 @@ static void ids_never_given_name_nothing(void **state)
     assert_null(rth__module_by_id_sigsafe(UINT32_MAX));
 }
 
-/* ---- what is mapped --------------------------------------------------------------------------- */
+/* ---- what is mapped ---------------------------------------------------------------------------
+ */
 
 static int check_against_loader(struct dl_phdr_info *info, size_t size_bytes, void *count)
 {
@@ -296,7 +298,8 @@ static void a_file_mapped_twice_is_one_module_with_two_biases(void **state)
     uint64_t offset = (uint64_t)(uintptr_t)&refresh - module->last_exec_start;
     rth_frame frame = rth__frame_of_address_sigsafe((uint64_t)(uintptr_t)again + offset);
     rth_frame original = rth__frame_of_address_sigsafe((uint64_t)(uintptr_t)&refresh);
-    /* Without a mapping of the file's start beside it, the copy may be nobody's; never another's. */
+    /* Without a mapping of the file's start beside it, the copy may be nobody's; never another's.
+     */
     assert_true(rth__frame_module_id(frame) == 0 || frame == original);
     assert_ptr_equal(module_of((const void *)(uintptr_t)&refresh), module);
     assert_int_equal(munmap(again, size_bytes), 0);
@@ -339,7 +342,8 @@ static void text_copied_to_anonymous_pages_in_place_stays_its_modules(void **sta
     (void)dlclose(library);
 }
 
-/* ---- ranges under readers --------------------------------------------------------------------- */
+/* ---- ranges under readers ---------------------------------------------------------------------
+ */
 
 static void ranges_in_use_stay_until_the_reader_leaves(void **state)
 {
@@ -411,7 +415,8 @@ static void libraries_that_come_and_go_never_disturb_a_refresh_or_a_reader(void 
     assert_int_equal(rth__modules_dropped(), 0);
 }
 
-/* ---- hostile images --------------------------------------------------------------------------- */
+/* ---- hostile images ---------------------------------------------------------------------------
+ */
 
 static struct {
     Elf64_Ehdr header;
@@ -529,23 +534,22 @@ static void memory_that_is_gone_is_an_error_and_no_fault(void **state)
     assert_int_equal(munmap(pages, 4096), 0);
 }
 
-RTH_TEST_MAIN(
-    cmocka_unit_test(a_frame_holds_a_module_and_an_address_of_its_file),
-    cmocka_unit_test(an_address_and_its_frame_lead_to_each_other),
-    cmocka_unit_test(ids_never_given_name_nothing),
-    cmocka_unit_test(every_module_of_the_loader_is_known_with_its_bias),
-    cmocka_unit_test(the_program_has_its_path_and_build_id),
-    cmocka_unit_test(the_vdso_is_a_module),
-    cmocka_unit_test(a_program_started_through_the_loader_is_named_by_its_own_file),
-    cmocka_unit_test(nothing_new_changes_nothing),
-    cmocka_unit_test(an_id_survives_unload_and_load),
-    cmocka_unit_test(a_file_deleted_or_replaced_stays_the_module_it_was),
-    cmocka_unit_test(another_file_of_the_same_build_is_another_module),
-    cmocka_unit_test(a_file_mapped_twice_is_one_module_with_two_biases),
-    cmocka_unit_test(executable_memory_of_no_file_is_code_of_module_0),
-    cmocka_unit_test(text_copied_to_anonymous_pages_in_place_stays_its_modules),
-    cmocka_unit_test(ranges_in_use_stay_until_the_reader_leaves),
-    cmocka_unit_test(libraries_that_come_and_go_never_disturb_a_refresh_or_a_reader),
-    cmocka_unit_test(a_sound_image_gives_its_facts),
-    cmocka_unit_test(images_that_lie_are_refused_or_cost_a_fact),
-    cmocka_unit_test(memory_that_is_gone_is_an_error_and_no_fault), )
+RTH_TEST_MAIN(cmocka_unit_test(a_frame_holds_a_module_and_an_address_of_its_file),
+              cmocka_unit_test(an_address_and_its_frame_lead_to_each_other),
+              cmocka_unit_test(ids_never_given_name_nothing),
+              cmocka_unit_test(every_module_of_the_loader_is_known_with_its_bias),
+              cmocka_unit_test(the_program_has_its_path_and_build_id),
+              cmocka_unit_test(the_vdso_is_a_module),
+              cmocka_unit_test(a_program_started_through_the_loader_is_named_by_its_own_file),
+              cmocka_unit_test(nothing_new_changes_nothing),
+              cmocka_unit_test(an_id_survives_unload_and_load),
+              cmocka_unit_test(a_file_deleted_or_replaced_stays_the_module_it_was),
+              cmocka_unit_test(another_file_of_the_same_build_is_another_module),
+              cmocka_unit_test(a_file_mapped_twice_is_one_module_with_two_biases),
+              cmocka_unit_test(executable_memory_of_no_file_is_code_of_module_0),
+              cmocka_unit_test(text_copied_to_anonymous_pages_in_place_stays_its_modules),
+              cmocka_unit_test(ranges_in_use_stay_until_the_reader_leaves),
+              cmocka_unit_test(libraries_that_come_and_go_never_disturb_a_refresh_or_a_reader),
+              cmocka_unit_test(a_sound_image_gives_its_facts),
+              cmocka_unit_test(images_that_lie_are_refused_or_cost_a_fact),
+              cmocka_unit_test(memory_that_is_gone_is_an_error_and_no_fault), )

@@ -109,8 +109,8 @@ static void remembering_without_end_or_restoring_nothing_loses_only_what_follows
 }
 
 /* A CIE with the augmentation, and a function of it at CODE_VADDR. */
-static void function_with_augmentation(const char *augmentation, const void *data, size_t size_bytes,
-                                       bool is_absolute)
+static void function_with_augmentation(const char *augmentation, const void *data,
+                                       size_t size_bytes, bool is_absolute)
 {
     image_init(&image);
     uint32_t cie = cie_begin(&image, augmentation);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stacks written by hand: words of an array, and code of which only addresses and rules count. */
-#include "helper/walk.h"
+#include "helper/written_stack.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -22,105 +21,6 @@
 #ifndef SANITIZED
 #define SANITIZED 0
 #endif
-
-/* code_NAME: 32 bytes each. */
-__asm__(".text\n"
-        ".macro code name\n"
-        ".balign 16\n"
-        "\\name:\n"
-        ".cfi_startproc\n"
-        ".endm\n"
-        ".macro done\n"
-        ".fill 32, 1, 0x90\n"
-        ".cfi_endproc\n"
-        ".endm\n"
-        "code code_root\n"
-        ".cfi_undefined rip\n"
-        "done\n"
-        "code code_plain\n" /* CFA rsp+8 */
-        "done\n"
-        "code code_pushed\n" /* CFA rsp+24, rbx saved */
-        ".cfi_def_cfa_offset 24\n"
-        ".cfi_offset rbx, -16\n"
-        "done\n"
-        "code code_fp\n"
-        ".cfi_def_cfa rbp, 16\n"
-        ".cfi_offset rbp, -16\n"
-        "done\n"
-        "code code_by_rbx\n"
-        ".cfi_def_cfa rbx, 16\n"
-        "done\n"
-        "code code_realigned\n" /* the CFA was kept at rbp-8, rbp itself is saved at rbp */
-        ".cfi_escape 0x0f, 3, 0x76, 0x78, 0x06\n"
-        ".cfi_escape 0x10, 6, 2, 0x76, 0\n"
-        "done\n"
-        "code code_plt\n"
-        ".cfi_escape 0x0f, 11, 0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22\n"
-        "done\n"
-        "code code_computed\n" /* CFA = rsp + 8 * r9 + 8: leaf code of cryptographic libraries */
-        ".cfi_escape 0x0f, 9, 0x77, 0, 0x79, 0, 0x38, 0x1e, 0x22, 0x23, 8\n"
-        "done\n"
-        "code code_popped\n" /* the return address was popped into rdi, as in vfork */
-        ".cfi_def_cfa_offset 0\n"
-        ".cfi_register rip, rdi\n"
-        "done\n"
-        "code code_ends_in_call\n" /* CFA rsp+16; the last instruction is the call */
-        ".cfi_def_cfa_offset 16\n"
-        "done\n"
-        "code code_after_call\n" /* CFA rsp+8 */
-        "done\n"
-        "code code_circle\n" /* claims to be its own caller */
-        ".cfi_def_cfa_offset 0\n"
-        "done\n"
-        ".balign 16\n"
-        "code_bare:\n" /* no unwind information */
-        ".fill 64, 1, 0x90\n"
-        "code_bare_signal_return:\n"
-        "mov $15, %rax\n"
-        "syscall\n"
-        ".fill 64, 1, 0x90\n"
-        "code code_last\n"
-        "done\n");
-
-extern const char code_root[], code_plain[], code_pushed[], code_fp[], code_by_rbx[],
-    code_realigned[], code_plt[], code_computed[], code_popped[], code_ends_in_call[],
-    code_after_call[], code_circle[], code_bare[], code_bare_signal_return[];
-
-#define WORDS 512
-static uint64_t word[WORDS];
-static struct rth_registers start;
-static struct rth_unwind_stack stack;
-static bool cached;
-
-#define RETURN_TO(code) (ADDRESS(code) + 5)
-
-static void prepare(void)
-{
-    tables_refresh();
-    memset(word, 0, sizeof(word));
-    memset(&start, 0, sizeof(start));
-    memset(&walk_cache, 0, sizeof(walk_cache));
-    stack = (struct rth_unwind_stack){.low = ADDRESS(word), .high = ADDRESS(word + WORDS)};
-    cached = false;
-}
-
-/* From pc with rsp at word[top]; every register known, as in a signal handler. */
-static void walk_from(uint64_t pc, unsigned top)
-{
-    start.known = RTH_REGISTERS_ALL;
-    start.value[RTH_REG_RA] = pc;
-    start.value[RTH_REG_RSP] = ADDRESS(&word[top]);
-    walk_registers(&start, &stack, cached ? test_cache() : NULL);
-}
-
-/* Each case, without a cache, with an empty one and with a warm one. */
-#define THRICE(...)                                                                                \
-    do {                                                                                           \
-        for (unsigned turn_ = 0; turn_ < 3; turn_++) {                                             \
-            cached = turn_ > 0;                                                                    \
-            __VA_ARGS__                                                                            \
-        }                                                                                          \
-    } while (0)
 
 static void every_return_address_is_a_frame_and_callers_are_one_byte_before(void **state)
 {
@@ -302,101 +202,6 @@ static void code_without_rules_is_left_by_its_frame_pointer(void **state)
     });
 }
 
-static void a_frame_pointer_that_does_not_advance_is_not_followed(void **state)
-{
-    (void)state;
-    prepare();
-    word[4] = ADDRESS(&word[4]);
-    word[5] = RETURN_TO(code_bare);
-    start.value[RTH_REG_RBP] = ADDRESS(&word[4]);
-    walk_from(ADDRESS(code_bare) + 20, 0);
-    assert_int_equal(walked_count, 2);
-    assert_ends(RTH_UNWIND_NO_RULE);
-    start.value[RTH_REG_RBP] = ADDRESS(&word[4]);
-    walk_from(ADDRESS(code_bare) + 20, 5); /* below the stack pointer */
-    assert_int_equal(walked_count, 1);
-    assert_ends(RTH_UNWIND_NO_RULE);
-    word[4] = ADDRESS(&word[8]);
-    word[5] = ADDRESS(word); /* leads to data */
-    walk_from(ADDRESS(code_bare) + 20, 0);
-    assert_int_equal(walked_count, 1);
-    assert_ends(RTH_UNWIND_NO_RULE);
-}
-
-/* rbp is a register like any other where no rule says otherwise (gperftools 1426). */
-static void garbage_in_the_frame_pointer_is_never_followed_off_the_stack(void **state)
-{
-    (void)state;
-    prepare();
-    long page_bytes = sysconf(_SC_PAGESIZE);
-    char *pages = mmap(NULL, (size_t)page_bytes * 3, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(pages != MAP_FAILED);
-    assert_int_equal(mprotect(pages, (size_t)page_bytes, PROT_NONE), 0);
-    assert_int_equal(munmap(pages + 2 * page_bytes, (size_t)page_bytes), 0);
-    const uint64_t garbage[] = {0,
-                                1,
-                                7,
-                                8,
-                                ADDRESS(pages),
-                                ADDRESS(pages) + (uint64_t)page_bytes - 8,
-                                ADDRESS(pages) + (uint64_t)page_bytes - 1,
-                                ADDRESS(pages) + 2 * (uint64_t)page_bytes - 8,
-                                ADDRESS(pages) + 2 * (uint64_t)page_bytes - 4,
-                                ADDRESS(pages) + 2 * (uint64_t)page_bytes,
-                                UINT64_C(0x7ffffffffff8),
-                                UINT64_C(0x7fffffffffff),
-                                UINT64_C(0x800000000000),
-                                UINT64_C(0xdeadbeefdeadbeef),
-                                UINT64_C(0xffffffffff600000),
-                                UINT64_MAX - 15,
-                                UINT64_MAX - 7,
-                                UINT64_MAX,
-                                ADDRESS(&word[WORDS - 1]),
-                                ADDRESS(&word[WORDS])};
-    for (unsigned probe = 0; probe < 2; probe++) {
-        for (unsigned i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
-            stack.probe = probe;
-            start.value[RTH_REG_RBP] = garbage[i];
-            walk_from(ADDRESS(code_bare) + 20, 0);
-            assert_int_equal(walked_count, 1);
-            assert_true(walked_end == RTH_UNWIND_NO_RULE || walked_end == RTH_UNWIND_ROOT);
-            /* The same where a rule counts from it. */
-            walk_from(ADDRESS(code_fp), 0);
-            assert_int_equal(walked_count, 1);
-            assert_true(walked_end != RTH_UNWIND_DEPTH);
-        }
-    }
-    assert_int_equal(munmap(pages, (size_t)page_bytes * 2), 0);
-}
-
-static void garbage_in_the_stack_pointer_ends_the_walk_at_its_leaf(void **state)
-{
-    (void)state;
-    prepare();
-    const uint64_t garbage[] = {0,
-                                1,
-                                8,
-                                4096,
-                                ADDRESS(word) - 8,
-                                ADDRESS(&word[WORDS]),
-                                ADDRESS(&word[WORDS]) - 7,
-                                UINT64_C(0x7ffffffffff8),
-                                UINT64_C(0x800000000000),
-                                UINT64_C(0xffff800000000000),
-                                UINT64_MAX - 8,
-                                UINT64_MAX};
-    for (unsigned i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
-        THRICE({
-            walk_from(ADDRESS(code_plain), 0);
-            start.value[RTH_REG_RSP] = garbage[i];
-            walk_registers(&start, &stack, cached ? test_cache() : NULL);
-            assert_int_equal(walked_count, 1);
-            assert_ends(RTH_UNWIND_UNREADABLE);
-        });
-    }
-}
-
 static void a_copy_of_the_stack_is_walked_like_the_stack(void **state)
 {
     (void)state;
@@ -417,49 +222,6 @@ static void a_copy_of_the_stack_is_walked_like_the_stack(void **state)
     });
 }
 
-static void the_depth_is_where_the_callers_array_ends(void **state)
-{
-    (void)state;
-    prepare();
-    for (unsigned i = 0; i < WORDS - 1; i++)
-        word[i] = RETURN_TO(code_plain);
-    THRICE({
-        walk_from(ADDRESS(code_plain), 0);
-        assert_int_equal(walked_count, RTH_UNWIND_FRAMES_MAX);
-        assert_ends(RTH_UNWIND_DEPTH);
-        rth_frame few[3] = {0, 0, 77};
-        assert_int_equal(rth__unwind_sigsafe(&start, &stack, cached ? test_cache() : NULL, few, 2,
-                                             &walked_end),
-                         2);
-        assert_int_equal(few[2], 77);
-        assert_ends(RTH_UNWIND_DEPTH);
-    });
-}
-
-/* A walker that stays where it is goes on for ever (pystack 3). */
-static void a_frame_that_is_its_own_caller_ends_the_walk(void **state)
-{
-    (void)state;
-    prepare();
-    word[0] = RETURN_TO(code_circle);
-    word[1] = RETURN_TO(code_circle);
-    THRICE({
-        walk_from(ADDRESS(code_plain), 1);
-        assert_int_equal(walked_count, 2);
-        assert_ends(RTH_UNWIND_STUCK);
-    });
-}
-
-static void put_context(unsigned index, uint64_t pc, uint64_t sp)
-{
-    ucontext_t *context = (ucontext_t *)(void *)&word[index];
-    memset(context, 0, sizeof(*context));
-    context->uc_mcontext.gregs[REG_RIP] = (greg_t)pc;
-    context->uc_mcontext.gregs[REG_RSP] = (greg_t)sp;
-    context->uc_mcontext.gregs[REG_RBP] = 0x1234;
-    context->uc_mcontext.gregs[REG_CSGSFS] = 0x2b000000000033;
-}
-
 static void a_trampoline_without_unwind_information_is_known_by_its_bytes(void **state)
 {
     (void)state;
@@ -472,21 +234,6 @@ static void a_trampoline_without_unwind_information_is_known_by_its_bytes(void *
         assert_int_equal(walked_count, 4);
         assert_int_equal(frame_at(2), ADDRESS(code_plain) + 9); /* interrupted: exact */
         assert_ends(RTH_UNWIND_ROOT);
-    });
-}
-
-static void signal_frames_that_lead_to_each_other_are_bounded(void **state)
-{
-    (void)state;
-    prepare();
-    word[0] = ADDRESS(code_bare_signal_return);
-    word[200] = ADDRESS(code_bare_signal_return);
-    put_context(1, ADDRESS(code_plain), ADDRESS(&word[200]));
-    put_context(201, ADDRESS(code_plain), ADDRESS(&word[0]));
-    THRICE({
-        walk_from(ADDRESS(code_plain), 0);
-        assert_int_equal(walked_count, RTH_UNWIND_FRAMES_MAX);
-        assert_ends(RTH_UNWIND_DEPTH);
     });
 }
 
@@ -504,19 +251,6 @@ static void code_that_nobody_knows_asks_for_a_refresh(void **state)
     assert_true(rth__unwind_refresh_wanted());
     tables_refresh();
     assert_false(rth__unwind_refresh_wanted());
-}
-
-static void a_call_through_a_null_pointer_is_a_frame(void **state)
-{
-    (void)state;
-    prepare();
-    word[0] = RETURN_TO(code_root);
-    THRICE({
-        walk_from(0, 0);
-        assert_int_equal(walked_count, 1);
-        assert_int_equal(walked[0], 0);
-        assert_ends(RTH_UNWIND_NO_RULE);
-    });
 }
 
 static void code_of_the_vdso_has_rules(void **state)
@@ -605,29 +339,21 @@ static void a_cache_of_earlier_mappings_is_not_believed(void **state)
     assert_int_equal(munmap(page, 4096), 0);
 }
 
-RTH_TEST_MAIN(
-    cmocka_unit_test(every_return_address_is_a_frame_and_callers_are_one_byte_before),
-    cmocka_unit_test(frames_name_the_module_of_their_code),
-    cmocka_unit_test(a_return_address_of_zero_is_the_root),
-    cmocka_unit_test(a_frame_pointer_rule_needs_the_frame_pointer),
-    cmocka_unit_test(a_register_saved_far_inside_is_there_when_an_outer_frame_needs_it),
-    cmocka_unit_test(a_realigned_stack_is_followed_through_the_kept_cfa),
-    cmocka_unit_test(a_plt_entry_is_unwound_before_and_after_its_push),
-    cmocka_unit_test(an_expression_over_registers_of_the_leaf_is_computed),
-    cmocka_unit_test(a_return_address_in_a_register_is_taken_from_there),
-    cmocka_unit_test(a_call_at_the_end_of_a_function_stays_with_that_function),
-    cmocka_unit_test(code_without_rules_is_left_by_its_frame_pointer),
-    cmocka_unit_test(a_frame_pointer_that_does_not_advance_is_not_followed),
-    cmocka_unit_test(garbage_in_the_frame_pointer_is_never_followed_off_the_stack),
-    cmocka_unit_test(garbage_in_the_stack_pointer_ends_the_walk_at_its_leaf),
-    cmocka_unit_test(a_copy_of_the_stack_is_walked_like_the_stack),
-    cmocka_unit_test(the_depth_is_where_the_callers_array_ends),
-    cmocka_unit_test(a_frame_that_is_its_own_caller_ends_the_walk),
-    cmocka_unit_test(a_trampoline_without_unwind_information_is_known_by_its_bytes),
-    cmocka_unit_test(signal_frames_that_lead_to_each_other_are_bounded),
-    cmocka_unit_test(code_that_nobody_knows_asks_for_a_refresh),
-    cmocka_unit_test(a_call_through_a_null_pointer_is_a_frame),
-    cmocka_unit_test(code_of_the_vdso_has_rules),
-    cmocka_unit_test(inside_the_limits_no_system_call_is_made),
-    cmocka_unit_test(errno_is_as_before),
-    cmocka_unit_test(a_cache_of_earlier_mappings_is_not_believed), )
+RTH_TEST_MAIN(cmocka_unit_test(every_return_address_is_a_frame_and_callers_are_one_byte_before),
+              cmocka_unit_test(frames_name_the_module_of_their_code),
+              cmocka_unit_test(a_return_address_of_zero_is_the_root),
+              cmocka_unit_test(a_frame_pointer_rule_needs_the_frame_pointer),
+              cmocka_unit_test(a_register_saved_far_inside_is_there_when_an_outer_frame_needs_it),
+              cmocka_unit_test(a_realigned_stack_is_followed_through_the_kept_cfa),
+              cmocka_unit_test(a_plt_entry_is_unwound_before_and_after_its_push),
+              cmocka_unit_test(an_expression_over_registers_of_the_leaf_is_computed),
+              cmocka_unit_test(a_return_address_in_a_register_is_taken_from_there),
+              cmocka_unit_test(a_call_at_the_end_of_a_function_stays_with_that_function),
+              cmocka_unit_test(code_without_rules_is_left_by_its_frame_pointer),
+              cmocka_unit_test(a_copy_of_the_stack_is_walked_like_the_stack),
+              cmocka_unit_test(a_trampoline_without_unwind_information_is_known_by_its_bytes),
+              cmocka_unit_test(code_that_nobody_knows_asks_for_a_refresh),
+              cmocka_unit_test(code_of_the_vdso_has_rules),
+              cmocka_unit_test(inside_the_limits_no_system_call_is_made),
+              cmocka_unit_test(errno_is_as_before),
+              cmocka_unit_test(a_cache_of_earlier_mappings_is_not_believed), )

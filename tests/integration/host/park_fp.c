@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* optimised, with frame pointers: see CMakeLists.txt. */
+#include "park.h"

@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* compiled without optimisation: see CMakeLists.txt. */
+#include "park.h"
