@@ -19,7 +19,7 @@ packages_for() {
             echo memcached nginx-light postgresql prometheus util-linux musl-tools libcap2-bin
             ;;
         # The peers that our own parts are measured beside.
-        bench) echo libunwind-dev google-perftools ;;
+        bench) echo libunwind8 google-perftools ;;
         lint) echo clang-format-14 shellcheck universal-ctags ;;
         esac
     done

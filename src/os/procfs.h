@@ -59,10 +59,13 @@ int rth__proc_schedstat_parse(const char *text, size_t size_bytes,
 int rth__proc_schedstat_read(int root_fd, int pid, int tid,
                              struct rth_proc_schedstat *ret_schedstat);
 
+#define RTH_PROC_SYSCALL_ARGUMENTS 6
+
 /* /proc/PID/task/TID/syscall: where a thread left user space. */
 struct rth_proc_syscall {
     bool running;   /* in user space or on its way: nothing else is known */
     int64_t number; /* of the system call; -1: not in one (a page fault, a stop) */
+    uint64_t arguments[RTH_PROC_SYSCALL_ARGUMENTS]; /* when number is not -1 */
     uint64_t sp, pc;
 };
 int rth__proc_syscall_parse(const char *text, size_t size_bytes,

@@ -5,8 +5,6 @@
 #include "os/procfs_path.h"
 #include "os/scan.h"
 
-#define ARGUMENTS 6
-
 static bool scan_hex(struct rth_scan *scan, uint64_t *ret_value)
 {
     return rth__scan_text(scan, " 0x") && rth__scan_uint(scan, 16, UINT64_MAX, ret_value);
@@ -26,9 +24,8 @@ int rth__proc_syscall_parse(const char *text, size_t size_bytes,
     } else {
         if (!rth__scan_int64(&scan, &call.number) || call.number < -1)
             return -EBADMSG;
-        uint64_t ignored;
-        for (int i = 0; call.number >= 0 && i < ARGUMENTS; i++)
-            if (!scan_hex(&scan, &ignored))
+        for (int i = 0; call.number >= 0 && i < RTH_PROC_SYSCALL_ARGUMENTS; i++)
+            if (!scan_hex(&scan, &call.arguments[i]))
                 return -EBADMSG;
         if (!scan_hex(&scan, &call.sp) || !scan_hex(&scan, &call.pc))
             return -EBADMSG;

@@ -28,7 +28,8 @@
 #define ROWS_PER_LOOK 256 /* between two questions whether anybody still wants it */
 
 struct module_use {
-    uint32_t mapping_id; /* 0: not in the profile */
+    uint32_t mapping_id; /* of its first mapping, others follow; 0: not in the profile */
+    uint32_t more_count; /* mappings beyond the first */
     uint32_t frame_count, named_count;
 };
 
@@ -111,6 +112,15 @@ static struct rth_symbol symbol_of(const struct encoder *encoder, rth_frame fram
     return rth__symbol_find(encoder->symbols, frame);
 }
 
+static void number_module(struct encoder *encoder, uint32_t id, uint32_t *next_id)
+{
+    const struct rth_module *module = rth__module_by_id_sigsafe(id);
+    struct module_use *use = &encoder->modules[id];
+    use->more_count = __atomic_load_n(&module->more_count, __ATOMIC_ACQUIRE);
+    use->mapping_id = *next_id;
+    *next_id += 1 + use->more_count;
+}
+
 /* Which modules occur, how many of their frames have names, and which number each gets. */
 static void number_mappings(struct encoder *encoder)
 {
@@ -125,11 +135,25 @@ static void number_mappings(struct encoder *encoder)
     uint32_t executable = executable_id();
     uint32_t next_id = 1;
     if (executable != 0)
-        encoder->modules[executable].mapping_id = next_id++;
+        number_module(encoder, executable, &next_id);
     for (uint32_t id = 1; id < RTH_MODULES_MAX; id++) {
         if (encoder->modules[id].frame_count > 0 && encoder->modules[id].mapping_id == 0)
-            encoder->modules[id].mapping_id = next_id++;
+            number_module(encoder, id, &next_id);
     }
+}
+
+/* The mapping that holds the address, of the module's; 0 for code of none. */
+static uint32_t mapping_of(const struct encoder *encoder, uint32_t module_id, uint64_t address)
+{
+    const struct rth_module *module = rth__module_by_id_sigsafe(module_id);
+    if (module == NULL)
+        return 0;
+    const struct module_use *use = &encoder->modules[module_id];
+    for (uint32_t i = 0; i < use->more_count; i++) {
+        if (address - module->more[i].start < module->more[i].limit - module->more[i].start)
+            return use->mapping_id + 1 + i;
+    }
+    return use->mapping_id;
 }
 
 /* The path without what the kernel adds to that of a file that is gone. */
@@ -167,18 +191,24 @@ static void write_mapping(struct encoder *encoder, uint32_t id)
     if (use->mapping_id == 0 || module == NULL)
         return;
     rth__profile_build_id_text(module, build_id);
-    rth__pprof_mapping(&encoder->pprof,
-                       &(struct rth_pprof_mapping){
-                           .id = use->mapping_id,
-                           .start = module->last_exec_start,
-                           .limit = module->last_exec_limit,
-                           .file_offset = module->last_exec_file_offset,
-                           .file = path_of(encoder, module),
-                           .build_id = build_id,
-                           .has_functions = use->frame_count > 0 &&
-                                            use->named_count == use->frame_count &&
-                                            rth__symbol_set_has_names(encoder->symbols, id),
-                       });
+    struct rth_pprof_mapping mapping = {
+        .id = use->mapping_id,
+        .start = module->last_exec_start,
+        .limit = module->last_exec_limit,
+        .file_offset = module->last_exec_file_offset,
+        .file = path_of(encoder, module),
+        .build_id = build_id,
+        .has_functions = use->frame_count > 0 && use->named_count == use->frame_count &&
+                         rth__symbol_set_has_names(encoder->symbols, id),
+    };
+    rth__pprof_mapping(&encoder->pprof, &mapping);
+    for (uint32_t i = 0; i < use->more_count; i++) {
+        mapping.id++;
+        mapping.start = module->more[i].start;
+        mapping.limit = module->more[i].limit;
+        mapping.file_offset = module->more[i].file_offset;
+        rth__pprof_mapping(&encoder->pprof, &mapping);
+    }
 }
 
 static void write_header(struct encoder *encoder)
@@ -220,17 +250,16 @@ static uint32_t function_of(struct encoder *encoder, rth_frame frame)
 static void write_location(struct encoder *encoder, uint32_t position)
 {
     rth_frame frame = encoder->locations.frames[position];
-    uint32_t module_id = rth__frame_module_id(frame);
+    uint64_t address = rth__frame_address(frame);
     struct rth_pprof_line line = {.function_id = function_of(encoder, frame)};
-    rth__pprof_location(
-        &encoder->pprof,
-        &(struct rth_pprof_location){
-            .id = (uint64_t)position + 1,
-            .mapping_id = module_id < RTH_MODULES_MAX ? encoder->modules[module_id].mapping_id : 0,
-            .address = rth__frame_address(frame),
-            .lines = &line,
-            .line_count = line.function_id != 0,
-        });
+    rth__pprof_location(&encoder->pprof,
+                        &(struct rth_pprof_location){
+                            .id = (uint64_t)position + 1,
+                            .mapping_id = mapping_of(encoder, rth__frame_module_id(frame), address),
+                            .address = address,
+                            .lines = &line,
+                            .line_count = line.function_id != 0,
+                        });
 }
 
 static void write_row(struct encoder *encoder, const struct rth_profile_row *row)

@@ -18,6 +18,12 @@
 
 #define RTH_MODULES_MAX       4096
 #define RTH_MODULE_PATH_BYTES 512
+#define RTH_MODULE_MORE_MAX   7
+
+/* An executable mapping as the kernel lists it. */
+struct rth_module_mapping {
+    uint64_t start, limit, file_offset;
+};
 
 /* Immutable once published, but for the fields said to be otherwise. */
 struct rth_module {
@@ -36,6 +42,9 @@ struct rth_module {
     /* First executable mapping, for pprof: written again when it is mapped elsewhere later. */
     uint64_t last_load_bias;
     uint64_t last_exec_start, last_exec_limit, last_exec_file_offset;
+    /* The others at that bias, of a file with more than one. */
+    uint32_t more_count;
+    struct rth_module_mapping more[RTH_MODULE_MORE_MAX];
     bool loaded; /* at the last refresh */
 };
 

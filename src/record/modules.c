@@ -209,17 +209,39 @@ static uint32_t module_of_map(const struct rth_map *map, uint64_t *ret_load_bias
     return current.image_module_id;
 }
 
+/* What the kernel says, or, for text that was copied elsewhere, where it was copied from. */
+static uint64_t file_offset_of(const struct rth_map *map, uint64_t load_bias)
+{
+    uint64_t vaddr = map->start - load_bias;
+    for (unsigned i = 0; i < current.facts.exec_segment_count && !is_of_file(map); i++) {
+        uint64_t segment_page = current.facts.exec_segment[i].vaddr & ~(PAGE_BYTES - 1);
+        if (vaddr >= segment_page && vaddr - segment_page < current.facts.exec_segment[i].file_bytes)
+            return current.facts.exec_segment[i].file_offset + vaddr -
+                   current.facts.exec_segment[i].vaddr;
+    }
+    return map->offset;
+}
+
 static void module_mapped(uint32_t id, const struct rth_map *map, uint64_t load_bias)
 {
     struct rth_module *module = module_at(id);
-    if (module_seen[id])
+    uint64_t file_offset = file_offset_of(map, load_bias);
+    if (module_seen[id]) {
+        uint32_t count = module->more_count;
+        if (load_bias == module->last_load_bias && count < RTH_MODULE_MORE_MAX) {
+            module->more[count] =
+                (struct rth_module_mapping){map->start, map->limit, file_offset};
+            __atomic_store_n(&module->more_count, count + 1, __ATOMIC_RELEASE);
+        }
         return;
+    }
     module_seen[id] = true;
+    __atomic_store_n(&module->more_count, 0, __ATOMIC_RELAXED);
     /* Read by others while written: each value is whole, and any of them was true once. */
     __atomic_store_n(&module->last_load_bias, load_bias, __ATOMIC_RELAXED);
     __atomic_store_n(&module->last_exec_start, map->start, __ATOMIC_RELAXED);
     __atomic_store_n(&module->last_exec_limit, map->limit, __ATOMIC_RELAXED);
-    __atomic_store_n(&module->last_exec_file_offset, map->offset, __ATOMIC_RELAXED);
+    __atomic_store_n(&module->last_exec_file_offset, file_offset, __ATOMIC_RELAXED);
 }
 
 /* 0, or -ENOSPC when there are more ranges than were counted. */

@@ -2,18 +2,17 @@
 /*
  * Our signal among the host's.
  *
- * Shape: `owned` is the number our timers use now. Every signal that ever was ours has an entry: the
- * action the host believes to be in force, in two copies of which one is valid, so that a handler
- * can read it while it is replaced. The kernel's table decides: where it has our handler, the entry
- * is the host's view; where it has another (the host went around us, or ignores the signal, which
- * is then really ignored so that its children inherit it), the signal is the host's again, and the
- * next acquire takes another one.
- * Threads: the handler on any host thread; host_action on any host thread, serialized by a spin
- * lock that is only held with all signals blocked; acquire on rth-work.
- * Fork: a child inherits our handler and its memory a copy of the host's action, so a signal that
- * arrives there is still passed on. A child that borrows memory (vfork) has a signal table of its
- * own: its calls go to the kernel, and only our handler is translated back.
- * Failure: no free signal means no sampling, said by whoever needed it.
+ * Shape: `owned` is the number our timers use now. Every signal that ever was ours has an entry:
+ * the action the host believes to be in force, in two copies of which one is valid, so that a
+ * handler can read it while it is replaced. The kernel's table decides: where it has our handler,
+ * the entry is the host's view; where it has another (the host went around us, or ignores the
+ * signal, which is then really ignored so that its children inherit it), the signal is the host's
+ * again, and the next acquire takes another one. Threads: the handler on any host thread;
+ * host_action on any host thread, serialized by a spin lock that is only held with all signals
+ * blocked; acquire on rth-work. Fork: a child inherits our handler and its memory a copy of the
+ * host's action, so a signal that arrives there is still passed on. A child that borrows memory
+ * (vfork) has a signal table of its own: its calls go to the kernel, and only our handler is
+ * translated back. Failure: no free signal means no sampling, said by whoever needed it.
  */
 #include "thread/sigmux.h"
 
@@ -95,8 +94,8 @@ static void block_all(sigset_t *ret_before)
 static void lock_actions(void)
 {
     static const struct timespec pause = {.tv_nsec = 20000};
-    for (unsigned spins = 0;
-         atomic_flag_test_and_set_explicit(&action_lock, memory_order_acquire); spins++)
+    for (unsigned spins = 0; atomic_flag_test_and_set_explicit(&action_lock, memory_order_acquire);
+         spins++)
         if (spins >= 100)
             (void)RTH__RAW(SYS_nanosleep, &pause, NULL);
 }
@@ -224,8 +223,8 @@ static bool kernel_has_ours(int signal_number)
 
 /* Our handler with those properties of the host's action that the host could notice: whether its
  * system calls restart, and which stack its handler runs on. A signal that the host ignores is
- * ignored: exec and spawn pass that on. Changes *host to what sigaction would tell of it: the kernel
- * adds and removes a little. action_lock held; 0 or -1 with errno. */
+ * ignored: exec and spawn pass that on. Changes *host to what sigaction would tell of it: the
+ * kernel adds and removes a little. action_lock held; 0 or -1 with errno. */
 static int install(int signal_number, struct sigaction *host)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
@@ -247,8 +246,7 @@ static int install(int signal_number, struct sigaction *host)
         return -1;
     (void)sigdelset(&host->sa_mask, SIGKILL);
     (void)sigdelset(&host->sa_mask, SIGSTOP);
-    host->sa_flags =
-        (int)((host_flags & KNOWN_FLAGS) | ((unsigned)action.sa_flags & ~KNOWN_FLAGS));
+    host->sa_flags = (int)((host_flags & KNOWN_FLAGS) | ((unsigned)action.sa_flags & ~KNOWN_FLAGS));
     host->sa_restorer = action.sa_restorer;
     return 0;
 }
@@ -258,8 +256,8 @@ void rth__sigmux_init(sigaction_fn given_sigaction)
     real_sigaction = given_sigaction != NULL ? given_sigaction : sigaction;
 }
 
-/* The entry of a signal to take, with its number and the host's action; NULL when the host uses them
- * all. SIGPROF is what profilers are expected to use. action_lock held. */
+/* The entry of a signal to take, with its number and the host's action; NULL when the host uses
+ * them all. SIGPROF is what profilers are expected to use. action_lock held. */
 static struct entry *choose(bool *ret_is_ours)
 {
     int candidates[CANDIDATES] = {SIGPROF,      SIGSTKFLT,    SIGRTMAX - 2,

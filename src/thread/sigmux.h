@@ -27,8 +27,8 @@ typedef void (*rth_sigmux_handler)(uint32_t argument, const siginfo_t *info, voi
 /* The real sigaction (the interposer's wrapper would answer for the host); NULL: libc's own. */
 void rth__sigmux_init(int (*real_sigaction)(int signal_number, const struct sigaction *action,
                                             struct sigaction *ret_before));
-/* Installs our handler when it is not there, or no longer. Returns the signal's number, which may be
- * another one than before, or a negative errno (-EBUSY when the host uses every candidate).
+/* Installs our handler when it is not there, or no longer. Returns the signal's number, which may
+ * be another one than before, or a negative errno (-EBUSY when the host uses every candidate).
  * rth-work. */
 int rth__sigmux_acquire(void);
 /* The signal's number, 0 before the first acquire. */
@@ -37,8 +37,8 @@ int rth__sigmux_signal(void);
 void rth__sigmux_handle(enum rth_sigmux_kind kind, rth_sigmux_handler handler);
 /* What a timer or a queued signal must carry in its value to be ours. */
 union sigval rth__sigmux_cookie(enum rth_sigmux_kind kind, uint32_t argument);
-/* True when the kernel has our handler: not when the host ignores the signal, or replaced the handler
- * by a raw system call. */
+/* True when the kernel has our handler: not when the host ignores the signal, or replaced the
+ * handler by a raw system call. */
 bool rth__sigmux_installed(void);
 /* Whether a signal that a thread took from its queue (sigwait and relatives) was sent by us. */
 bool rth__sigmux_is_ours_sigsafe(const siginfo_t *info);

@@ -564,7 +564,8 @@ class Mappings(PprofCase):
 
     def assert_truthful(self, profile):
         for number, mapping in profile.mappings.items():
-            names = [names for names, _, at in profile.locations.values() if at == number]
+            names = [names for names, _, at in profile.locations.values()
+                     if at and profile.mappings[at].file == mapping.file]
             self.assertEqual(mapping.has_functions,
                              bool(names) and all(name != [""] for name in names), mapping)
             self.assertEqual(mapping[6:], (False, False, False), mapping)
@@ -583,6 +584,30 @@ class Mappings(PprofCase):
             profile = read_profile(program.port, path)
             self.assert_exact(program, profile, harness.host("pprof_burn"))
         self.assert_burns(read_profile(program.port, PROFILE % 2))
+
+    def test_code_in_several_mappings_has_them_all(self):
+        program = self.start_burn("split")
+        profile = read_profile(program.port, PROFILE % 2)
+        self.assert_exact(program, profile, harness.host("pprof_burn"))
+        parts = sorted(mapping[:3] for mapping in profile.mappings.values()
+                       if mapping.file == harness.host("pprof_burn"))
+        self.assertEqual(parts, sorted(executable_maps(program.pid)[harness.host("pprof_burn")]))
+        self.assertGreater(len(parts), 1)
+        used = {number for names, _, number in profile.locations.values()
+                if names[0] in ("burn_split", "burn_leaf")}
+        self.assertEqual(len(used), 2, profile.locations)
+        self.assert_burns(profile)
+
+    def test_of_node(self):
+        node = os.path.realpath(harness.need("node"))
+        program = self.start([node, "-e", "function f(n) { return n < 2 ? n : f(n - 1) + f(n - 2) }"
+                              "; console.log('ready'); for (;;) { f(20); JSON.parse("
+                              "JSON.stringify({a: ['x'.repeat(1000), {b: 1.5}]})) }"])
+        program.wait_for_output(b"ready")
+        program.wait_for_admin()
+        profile = read_profile(program.port, PROFILE % 2)
+        self.assert_exact(program, profile, node)
+        self.assertGreater(profile.cumulative("_start"), 0)
 
     def test_of_redis(self):
         program = self.start_redis()

@@ -20,8 +20,6 @@
 #include "formats/json.h"
 #include "formats/number.h"
 #include "os/clock.h"
-#include "os/dir.h"
-#include "os/procfs.h"
 #include "profile/comments.h"
 #include "profile/cpu/sampler.h"
 #include "thread/cpu_timer.h"
@@ -158,24 +156,6 @@ static void cancel(struct rth_call *call)
 
 /* ---- what the profile says of itself ------------------------------------------------------- */
 
-/* Threads whose mask holds our signal back: they are not sampled, which nothing else shows. */
-static unsigned masked_threads(int root_fd)
-{
-    uint64_t bit = UINT64_C(1) << (rth__sigmux_signal() - 1);
-    unsigned masked = 0;
-    struct rth_dir dir;
-    if (rth__dir_open(&dir, root_fd, "proc/self/task") != 0)
-        return 0;
-    int tid, error;
-    while ((tid = rth__dir_next_number(&dir, &error)) != 0) {
-        struct rth_proc_status status;
-        if (!rth__service_thread_has(tid) && rth__proc_status_read(root_fd, 0, tid, &status) == 0)
-            masked += (status.sig_blocked & bit) != 0;
-    }
-    rth__dir_close(&dir);
-    return masked;
-}
-
 struct totals {
     uint64_t samples, periods, ns, overflow_periods;
 };
@@ -204,22 +184,24 @@ static void comment_on_rate(struct rth_comments *comments, const struct capture 
 }
 
 static void comment_on_coverage(struct rth_comments *comments,
-                                const struct rth_cpu_coverage *coverage, unsigned masked)
+                                const struct rth_cpu_coverage *coverage)
 {
+    /* Threads whose mask holds our signal back are not sampled, which nothing else shows. */
     rth__comments_add(comments, "threads with_timer=%u sharing_a_timer=%u blocking_the_signal=%u",
-                      coverage->threads, coverage->threads_shared, masked);
-    if (coverage->threads_shared > 0)
+                      coverage->threads, coverage->threads_waiting, coverage->threads_masked);
+    if (coverage->threads_waiting > 0)
         rth__comments_add(comments, "not every thread has a timer: %s; %s",
-                          coverage->shared_reason != NULL ? coverage->shared_reason : "unknown",
-                          coverage->shared_timer ? "the others share one, sampled by chance"
-                                                 : "the others are not sampled");
+                          coverage->waiting_reason != NULL ? coverage->waiting_reason : "unknown",
+                          coverage->threads > 0
+                              ? "they take turns, and a sample stands for all who wait"
+                              : "none is sampled");
     int signal_number = rth__sigmux_signal();
     if (signal_number != SIGPROF)
         rth__comments_add(comments, "SIGPROF belongs to the program: signal %d is used",
                           signal_number);
     if (!rth__sigmux_installed())
         rth__comments_add(comments,
-                          "the program replaced the handler of signal %d by a raw system "
+                          "the program ignores signal %d, or replaced its handler by a raw system "
                           "call: samples are missing",
                           signal_number);
 }
@@ -233,17 +215,16 @@ static void write_comments(struct rth_comments *comments, const struct capture *
     uint64_t samples = now.samples - before->samples;
     rth__comments_init(comments);
     comment_on_rate(comments, capture, coverage, samples, totals->ns);
-    rth__comments_add(comments, "samples kept=%llu lost: late=%llu busy=%llu overflow=%llu",
+    rth__comments_add(comments, "samples kept=%llu lost: late=%llu overflow=%llu",
                       (unsigned long long)samples,
                       (unsigned long long)(now.lost_late - before->lost_late),
-                      (unsigned long long)(now.lost_busy - before->lost_busy),
                       (unsigned long long)totals->overflow_periods);
     for (int i = 0; i < RTH_UNWIND_END_COUNT; i++)
         if (now.ends[i] != before->ends[i])
             rth__comments_add(comments, "stacks that ended at %s: %llu",
                               rth__unwind_end_name((enum rth_unwind_end)i),
                               (unsigned long long)(now.ends[i] - before->ends[i]));
-    comment_on_coverage(comments, coverage, masked_threads(rth__root_fd()));
+    comment_on_coverage(comments, coverage);
     int64_t process_ns = rth__clock_process_cpu_ns_sigsafe(0) - capture->process_cpu_ns;
     rth__comments_add(comments, "cpu of the process in this window: %lld ns, rthooks included",
                       (long long)process_ns);
@@ -336,10 +317,9 @@ static void status(struct rth_json *json)
     rth__json_member_int(json, "signal", rth__sigmux_signal());
     rth__json_member_uint(json, "signals_forwarded", rth__sigmux_forwarded());
     rth__json_member_uint(json, "threads_with_timer", coverage.threads);
-    rth__json_member_uint(json, "threads_sharing_a_timer", coverage.threads_shared);
+    rth__json_member_uint(json, "threads_sharing_a_timer", coverage.threads_waiting);
     rth__json_member_uint(json, "samples", counts.samples);
     rth__json_member_uint(json, "lost_late", counts.lost_late);
-    rth__json_member_uint(json, "lost_busy", counts.lost_busy);
 }
 
 static void child_reset(void)
@@ -347,6 +327,7 @@ static void child_reset(void)
     rth__sigmux_child_reset();
     rth__cpu_sampler_child_reset();
     rth__record_child_reset();
+    rth__unwind_child_reset();
 }
 
 static const struct rth_artefact artefacts[] = {

@@ -25,17 +25,16 @@ struct rth_cpu_counts {
     uint64_t periods;                    /* timer periods they stand for */
     uint64_t ends[RTH_UNWIND_END_COUNT]; /* stacks by why the walk ended */
     uint64_t lost_late;                  /* signals of a thread or timer that was gone */
-    uint64_t lost_busy; /* no free scratch memory for a thread of the shared timer */
 };
 void rth__cpu_counts_read(struct rth_cpu_counts *ret_counts);
 
 /* What is true now, not cumulative. */
 struct rth_cpu_coverage {
-    uint32_t threads;          /* with a timer of their own */
-    uint32_t threads_shared;   /* without one: covered by the timer of the process */
-    bool shared_timer;         /* the timer of the process is armed */
-    const char *shared_reason; /* why threads have no timer; NULL when all have one */
-    int hz;                    /* of the sampler: the highest asked for */
+    uint32_t threads;           /* with a timer */
+    uint32_t threads_waiting;   /* without one: they take turns with the others */
+    uint32_t threads_masked;    /* that block the signal and are not sampled */
+    const char *waiting_reason; /* why threads wait; NULL when none does */
+    int hz;                     /* of the sampler: the highest asked for */
 };
 void rth__cpu_coverage_read(struct rth_cpu_coverage *ret_coverage);
 

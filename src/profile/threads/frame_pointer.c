@@ -284,9 +284,9 @@ static bool comes_through(const struct innermost *f, const rth_frame *frames, un
 static unsigned try_pair(struct rth_frame_pointer_search *search, uint64_t fp,
                          uint64_t return_address, unsigned known_count, bool *ret_more)
 {
-    struct rth_registers registers;
-    rth__registers_from_pc_sp_sigsafe(search->registers->value[RTH_REG_RA],
-                                      search->registers->value[RTH_REG_RSP], 1, fp, &registers);
+    struct rth_registers registers = *search->registers;
+    registers.value[RTH_REG_RBP] = fp;
+    registers.known |= 1u << RTH_REG_RBP;
     enum rth_unwind_end end;
     unsigned count = rth__unwind_sigsafe(&registers, search->stack, search->cache, search->trial,
                                          RTH_UNWIND_FRAMES_MAX, &end);

@@ -20,7 +20,7 @@
 /* Memory for one candidate's walk; the caller's, as rth-work's stack is small. */
 struct rth_frame_pointer_search {
     struct rth_image_reader *memory;
-    const struct rth_registers *registers; /* pc and sp */
+    const struct rth_registers *registers; /* pc, sp; not rbp */
     const struct rth_unwind_stack *stack;  /* a copy, from sp on */
     struct rth_unwind_cache *cache;
     rth_frame trial[RTH_UNWIND_FRAMES_MAX];

@@ -73,12 +73,25 @@ static int unwind_wrapped(const struct rth_blocked_call *call, struct rth_sleepe
     return rth__blocked_call_holds(call) ? 0 : -EAGAIN;
 }
 
+/* The arguments of a system call are registers too: vfork keeps its return address in one. */
+static void set_registers(const struct rth_proc_syscall *place, struct rth_registers *ret_registers)
+{
+    static const uint8_t reg_of_argument[RTH_PROC_SYSCALL_ARGUMENTS] = {
+        RTH_REG_RDI, RTH_REG_RSI, RTH_REG_RDX, RTH_REG_R8 + 2, RTH_REG_R8, RTH_REG_R8 + 1,
+    };
+    rth__registers_from_pc_sp_sigsafe(place->pc, place->sp, 0, 0, ret_registers);
+    for (unsigned i = 0; place->number >= 0 && i < RTH_PROC_SYSCALL_ARGUMENTS; i++) {
+        ret_registers->value[reg_of_argument[i]] = place->arguments[i];
+        ret_registers->known |= 1u << reg_of_argument[i];
+    }
+}
+
 static int unwind_from_kernel(int root_fd, int tid, const struct rth_proc_syscall *before,
                               struct rth_sleeper_scratch *scratch,
                               struct rth_sleeper_stack *ret_stack)
 {
     struct rth_registers registers;
-    rth__registers_from_pc_sp_sigsafe(before->pc, before->sp, 0, 0, &registers);
+    set_registers(before, &registers);
     int unwound =
         unwind_copy(&registers, scratch, scratch->frames, RTH_UNWIND_FRAMES_MAX, ret_stack);
     /* Still in the same place: then what was copied belongs together. */

@@ -161,7 +161,8 @@ static void *waits(void *name)
 {
     if (name != NULL)
         set_name(name);
-    poll_for_ever();
+    for (;;)
+        poll_for_ever(); /* ended by the signal that changes the user of a thread */
     return NULL;
 }
 static void names(void)

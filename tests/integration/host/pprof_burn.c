@@ -5,6 +5,8 @@
  * `pprof_burn fork`: the same, beside a child that burns in burn_child; prints "child PID".
  * `pprof_burn module LIBRARY`: in burn_in_module of the library instead; at the input "close" it
  * unloads the library, prints "closed" and burns in its own functions from then on.
+ * `pprof_burn split`: in burn_split too, whose page it makes writable, so that its code lies in
+ * several mappings.
  * Prints "ready" once it burns.
  */
 #pragma GCC optimize("O1", "no-optimize-sibling-calls")
@@ -13,14 +15,19 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-#define ROUNDS 4000000
+#define ROUNDS     4000000
+#define PAGE_BYTES 4096
 
 volatile uint64_t burn_sink;
 
 __attribute__((noinline)) uint64_t burn_leaf(int rounds);
 __attribute__((noinline)) uint64_t burn_outer(int rounds);
+/* In a page of its own: nothing else shares its section. */
+__attribute__((noinline, aligned(PAGE_BYTES), section("split_code"))) uint64_t
+burn_split(int rounds);
 __attribute__((noinline)) void burn_child(void);
 
 uint64_t burn_leaf(int rounds)
@@ -33,6 +40,13 @@ uint64_t burn_leaf(int rounds)
 uint64_t burn_outer(int rounds)
 {
     return burn_leaf(rounds) + 1;
+}
+
+uint64_t burn_split(int rounds)
+{
+    for (int i = 0; i < rounds; i++)
+        burn_sink = burn_sink * 6364136223846793005u + 1442695040888963407u;
+    return burn_outer(rounds) + 1;
 }
 
 void burn_child(void)
@@ -85,6 +99,11 @@ int main(int argc, char **argv)
             return 1;
     }
     uint64_t (*burn)(int) = function_of(library);
+    if (strcmp(argv[1], "split") == 0) {
+        burn = burn_split;
+        if (mprotect((void *)(uintptr_t)burn, PAGE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
+            return 1;
+    }
     puts("ready");
     fflush(stdout);
     while (command_read(line, sizeof(line))) {
