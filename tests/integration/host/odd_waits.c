@@ -9,6 +9,7 @@
  *   masked     a running thread that blocks every signal
  *   fork       a child with a thread of its own; prints its pid
  *   drop UID   threads of a process that has given up its user
+ *   churn      threads that come and go all the time
  *   move       a thread that goes from one wait to another at SIGUSR1, a second one that ends
  */
 #include <errno.h>
@@ -219,6 +220,24 @@ static void forks(void)
     printf("child %d\n", (int)child);
 }
 
+/* ---- churn ---- */
+
+static void *lives_shortly(void *unused)
+{
+    after++;
+    return unused;
+}
+static void *creates(void *name)
+{
+    set_name(name);
+    for (;;) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, lives_shortly, NULL) == 0)
+            (void)pthread_join(thread, NULL);
+    }
+    return NULL;
+}
+
 /* ---- drop, move ---- */
 
 static NOINLINE void read_for_ever(void)
@@ -248,8 +267,6 @@ static void on_move(int number)
 }
 static NOINLINE void first_place(void)
 {
-    sem_t own;
-    (void)sem_init(&own, 0, 0);
     while (sem_wait(&moved) != 0)
         after++;
     after++;
@@ -307,6 +324,9 @@ int main(int argc, char **argv)
         forks();
     else if (strcmp(what, "drop") == 0 && argc > 2)
         drop(argv[2]);
+    else if (strcmp(what, "churn") == 0)
+        for (int i = 0; i < 4; i++)
+            (void)start(creates, "creates");
     else if (strcmp(what, "move") == 0)
         move();
     else

@@ -149,10 +149,12 @@ static const struct {
     const char *name;
     wait_function *function;
 } ways[] = {
-    {"read", wait_read},     {"condition", wait_condition}, {"recv", wait_recv},
-    {"join", wait_join},     {"sem", wait_sem},             {"flock", wait_flock},
-    {"child", wait_child},   {"poll", wait_poll},           {"epoll", wait_epoll},
-    {"select", wait_select}, {"sleep", wait_sleep},         {"alloca", wait_alloca},
+    {"read", wait_read},         {"condition", wait_condition},
+    {"recv", wait_recv},         {"join", wait_join},
+    {"sem", wait_sem},           {"flock", wait_flock},
+    {"child", wait_child},       {"poll", wait_poll},
+    {"epoll", wait_epoll},       {"select", wait_select},
+    {"sleep", wait_sleep},       {"alloca", wait_alloca},
     {"recursed", wait_recursed},
 };
 #define WAYS (sizeof(ways) / sizeof(ways[0]))

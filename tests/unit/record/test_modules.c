@@ -334,11 +334,35 @@ static void text_copied_to_anonymous_pages_in_place_stays_its_modules(void **sta
     memcpy(copy, text, size_bytes);
     assert_int_equal(mprotect(copy, size_bytes, PROT_READ | PROT_EXEC), 0);
     rth_frame before = rth__frame_of_address_sigsafe((uint64_t)(uintptr_t)code_of(library));
+    uint64_t file_offset = module->last_exec_file_offset;
     /* As programs do that want their code on huge pages. */
     assert_true(mremap(copy, size_bytes, size_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, text) !=
                 MAP_FAILED);
     assert_int_equal(refresh(), 1);
     assert_int_equal(rth__frame_of_address_sigsafe((uint64_t)(uintptr_t)code_of(library)), before);
+    assert_int_equal(module->last_exec_file_offset, file_offset);
+    (void)dlclose(library);
+}
+
+static void text_of_several_mappings_is_one_module_that_knows_them_all(void **state)
+{
+    (void)state;
+    void *library = load(LIBRARY);
+    (void)refresh();
+    const struct rth_module *module = module_of(code_of(library));
+    uint64_t start = module->last_exec_start, limit = module->last_exec_limit;
+    uint64_t file_offset = module->last_exec_file_offset;
+    assert_int_equal(module->more_count, 0);
+    assert_true(limit - start > 4096);
+    void *first_page = (void *)(uintptr_t)start;
+    assert_int_equal(mprotect(first_page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC), 0);
+    assert_int_equal(refresh(), 1);
+    assert_int_equal(module->last_exec_start, start);
+    assert_int_equal(module->last_exec_limit, start + 4096);
+    assert_int_equal(module->more_count, 1);
+    assert_int_equal(module->more[0].start, start + 4096);
+    assert_int_equal(module->more[0].limit, limit);
+    assert_int_equal(module->more[0].file_offset, file_offset + 4096);
     (void)dlclose(library);
 }
 
@@ -548,6 +572,7 @@ RTH_TEST_MAIN(cmocka_unit_test(a_frame_holds_a_module_and_an_address_of_its_file
               cmocka_unit_test(a_file_mapped_twice_is_one_module_with_two_biases),
               cmocka_unit_test(executable_memory_of_no_file_is_code_of_module_0),
               cmocka_unit_test(text_copied_to_anonymous_pages_in_place_stays_its_modules),
+        cmocka_unit_test(text_of_several_mappings_is_one_module_that_knows_them_all),
               cmocka_unit_test(ranges_in_use_stay_until_the_reader_leaves),
               cmocka_unit_test(libraries_that_come_and_go_never_disturb_a_refresh_or_a_reader),
               cmocka_unit_test(a_sound_image_gives_its_facts),
