@@ -83,9 +83,11 @@ static void start(void *(*function)(void *), void *argument)
 int main(int argc, char **argv)
 {
     char line[16];
-    for (int i = 0; i < (argc > 1 ? atoi(argv[1]) : 0); i++)
+    long sleepers = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
+    long runners = argc > 2 ? strtol(argv[2], NULL, 10) : 0;
+    for (long i = 0; i < sleepers; i++)
         start(sleeper, i % 2 != 0 ? &mutex : NULL);
-    for (int i = 0; i < (argc > 2 ? atoi(argv[2]) : 0); i++)
+    for (long i = 0; i < runners; i++)
         start(runner, NULL);
     sleep(1);
     puts("ready");

@@ -140,6 +140,7 @@ static struct rth_interpose_ops interpose_ops = {
     .threads_resume = threads_resume,
     .signal_action_sigsafe = rth__host_signals_note_sigsafe,
     .signal_host_action_sigsafe = rth__sigmux_host_action_sigsafe,
+    .signal_is_runtimes_sigsafe = rth__sigmux_is_ours_sigsafe,
 };
 
 /* Runs on the starting host thread only: dlsym takes the loader lock. */

@@ -81,6 +81,9 @@ struct rth_interpose_ops {
      * else what sigaction would. Also called in children of any kind. */
     int (*signal_host_action_sigsafe)(int signal_number, const struct sigaction *action,
                                       struct sigaction *ret_before);
+    /* Whether a signal taken from a queue by sigwait and relatives was sent by the runtime: the
+     * host must not see it. Signal-safe. */
+    bool (*signal_is_runtimes_sigsafe)(const siginfo_t *info);
 };
 
 /* What the interposer found out before main. */

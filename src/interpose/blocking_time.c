@@ -157,11 +157,29 @@ static int try_sigwait(void *argument, int64_t wait_ns, bool last)
     return result < 0 && errno == EAGAIN && !last ? RTH__PART_OVER : result;
 }
 
+/* The original, less the signals of the runtime: a timer's may wait in the queue of a thread that
+ * blocked it a moment ago. timeout: NULL for no limit. */
+static int wait_for_hosts_signal(const sigset_t *set, siginfo_t *info,
+                                 const struct timespec *timeout)
+{
+    const struct rth_interpose_ops *ops = rth__ops();
+    if (ops == NULL)
+        return rth__real()->sigtimedwait(set, info, timeout);
+    siginfo_t unasked, *taken = info != NULL ? info : &unasked;
+    int64_t deadline_ns = rth__deadline_ns(rth__timespec_to_ns(timeout));
+    int result = rth__real()->sigtimedwait(set, taken, timeout);
+    while (result > 0 && ops->signal_is_runtimes_sigsafe(taken)) {
+        struct timespec left = rth__ns_to_timespec(rth__left_ns(deadline_ns));
+        result = rth__real()->sigtimedwait(set, taken, timeout != NULL ? &left : NULL);
+    }
+    return result;
+}
+
 RTH__EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 {
     if (!rth__calm_wanted() || (timeout != NULL && !rth__timespec_valid(timeout))) {
         RTH__BLOCKED_IN(rth__real()->sigtimedwait);
-        return rth__real()->sigtimedwait(set, info, timeout);
+        return wait_for_hosts_signal(set, info, timeout);
     }
     struct sigwait_call call = {set, info};
     return rth__calm_wait(rth__timespec_to_ns(timeout), try_sigwait, &call);
@@ -171,23 +189,21 @@ RTH__EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info)
 {
     if (!rth__calm_wanted()) {
         RTH__BLOCKED_IN(rth__real()->sigwaitinfo);
-        return rth__real()->sigwaitinfo(set, info);
+        return wait_for_hosts_signal(set, info, NULL);
     }
     struct sigwait_call call = {set, info};
     return rth__calm_wait(RTH__FOREVER, try_sigwait, &call);
 }
 
-RTH__EXPORT int sigwait(const sigset_t *set, int *ret_signal)
+/* As libc does it: EINTR is not for the caller of sigwait. */
+static int wait_undisturbed(const sigset_t *set, int *ret_signal, bool calm)
 {
-    if (!rth__calm_wanted()) {
-        RTH__BLOCKED_IN(rth__real()->sigwait);
-        return rth__real()->sigwait(set, ret_signal);
-    }
     struct sigwait_call call = {set, NULL};
     int saved_errno = errno;
     int result;
     do
-        result = rth__calm_wait(RTH__FOREVER, try_sigwait, &call);
+        result = calm ? rth__calm_wait(RTH__FOREVER, try_sigwait, &call)
+                      : wait_for_hosts_signal(set, NULL, NULL);
     while (result < 0 && errno == EINTR);
     int error = errno;
     errno = saved_errno;
@@ -195,4 +211,12 @@ RTH__EXPORT int sigwait(const sigset_t *set, int *ret_signal)
         return error;
     *ret_signal = result;
     return 0;
+}
+
+RTH__EXPORT int sigwait(const sigset_t *set, int *ret_signal)
+{
+    if (rth__calm_wanted())
+        return wait_undisturbed(set, ret_signal, true);
+    RTH__BLOCKED_IN(rth__real()->sigwait);
+    return wait_undisturbed(set, ret_signal, false);
 }

@@ -25,7 +25,8 @@ static bool ops_usable(const struct rth_interpose_ops *ops)
            ops->child_calm != NULL && ops->child_forked_sigsafe != NULL &&
            ops->ids_change_begin != NULL && ops->ids_change_end != NULL &&
            ops->threads_quiesce != NULL && ops->threads_resume != NULL &&
-           ops->signal_action_sigsafe != NULL && ops->signal_host_action_sigsafe != NULL;
+           ops->signal_action_sigsafe != NULL && ops->signal_host_action_sigsafe != NULL &&
+           ops->signal_is_runtimes_sigsafe != NULL;
 }
 
 /* What every version of the structure has had. */

@@ -7,7 +7,30 @@
 #include "interpose/ops.h"
 #include "interpose/real.h"
 
+#include <stdint.h>
+
 #define NOT_OURS 1
+
+/* What siginterrupt said of each signal, for the older functions that follow it, as libc remembers
+ * it: bit n - 1 for signal n. */
+static uint64_t interrupting;
+
+static void note_interrupting(int signal_number, int interrupts)
+{
+    uint64_t bit = UINT64_C(1) << (signal_number - 1);
+    if (interrupts != 0)
+        (void)__atomic_fetch_or(&interrupting, bit, __ATOMIC_RELAXED);
+    else
+        (void)__atomic_fetch_and(&interrupting, ~bit, __ATOMIC_RELAXED);
+}
+
+/* The flags that signal gives an action. */
+static int flags_of_signal(int signal_number)
+{
+    bool known = signal_number > 0 && signal_number < NSIG;
+    uint64_t set = __atomic_load_n(&interrupting, __ATOMIC_RELAXED);
+    return known && (set >> (signal_number - 1) & 1) != 0 ? 0 : SA_RESTART;
+}
 
 static void report(int signal_number, sighandler_t handler)
 {
@@ -69,7 +92,7 @@ static sighandler_t report_old_style(int signal_number, sighandler_t handler, si
 RTH__EXPORT sighandler_t signal(int signal_number, sighandler_t handler)
 {
     sighandler_t before;
-    if (!handler_of_runtime(signal_number, handler, SA_RESTART, true, &before))
+    if (!handler_of_runtime(signal_number, handler, flags_of_signal(signal_number), true, &before))
         before = rth__real()->signal(signal_number, handler);
     return report_old_style(signal_number, handler, before);
 }
@@ -77,7 +100,7 @@ RTH__EXPORT sighandler_t signal(int signal_number, sighandler_t handler)
 RTH__EXPORT sighandler_t bsd_signal(int signal_number, sighandler_t handler)
 {
     sighandler_t before;
-    if (!handler_of_runtime(signal_number, handler, SA_RESTART, true, &before))
+    if (!handler_of_runtime(signal_number, handler, flags_of_signal(signal_number), true, &before))
         before = rth__real()->bsd_signal(signal_number, handler);
     return report_old_style(signal_number, handler, before);
 }
@@ -85,12 +108,12 @@ RTH__EXPORT sighandler_t bsd_signal(int signal_number, sighandler_t handler)
 RTH__EXPORT sighandler_t ssignal(int signal_number, sighandler_t handler)
 {
     sighandler_t before;
-    if (!handler_of_runtime(signal_number, handler, SA_RESTART, true, &before))
+    if (!handler_of_runtime(signal_number, handler, flags_of_signal(signal_number), true, &before))
         before = rth__real()->ssignal(signal_number, handler);
     return report_old_style(signal_number, handler, before);
 }
 
-#define SYSV_FLAGS ((int)(SA_RESETHAND | SA_NODEFER))
+#define SYSV_FLAGS ((int)(SA_RESETHAND | SA_NODEFER | SA_INTERRUPT))
 
 RTH__EXPORT sighandler_t sysv_signal(int signal_number, sighandler_t handler)
 {
@@ -154,7 +177,7 @@ RTH__EXPORT int sigignore(int signal_number)
 }
 
 /* Changes the flags of the action in force, inside libc, where our wrapper is not asked. */
-RTH__EXPORT int siginterrupt(int signal_number, int interrupts)
+static int change_restart(int signal_number, int interrupts)
 {
     struct sigaction action;
     if (of_runtime(signal_number, NULL, &action) == NOT_OURS)
@@ -162,4 +185,12 @@ RTH__EXPORT int siginterrupt(int signal_number, int interrupts)
     action.sa_flags =
         interrupts != 0 ? action.sa_flags & ~SA_RESTART : action.sa_flags | SA_RESTART;
     return of_runtime(signal_number, &action, NULL);
+}
+
+RTH__EXPORT int siginterrupt(int signal_number, int interrupts)
+{
+    int result = change_restart(signal_number, interrupts);
+    if (result == 0)
+        note_interrupting(signal_number, interrupts);
+    return result;
 }

@@ -7,6 +7,7 @@
 
 #include "os/fd.h"
 #include "os/procfs_path.h"
+#include "os/rawsys.h"
 #include "os/scan.h"
 
 static bool scan_permission(struct rth_scan *scan, char set, char unset, uint32_t flag,
@@ -90,7 +91,8 @@ int rth__map_line_parse(const char *line, size_t size_bytes, struct rth_map *ret
 int rth__maps_open(struct rth_maps_reader *reader, int root_fd, int pid)
 {
     char path[RTH_PROC_PATH_BYTES];
-    rth__proc_path(pid, 0, "maps", path);
+    /* Our own by way of this thread: once the main thread has ended, /proc/self/maps is empty. */
+    rth__proc_path(pid, pid == 0 ? rth__raw_gettid_sigsafe() : 0, "maps", path);
     int fd = rth__openat(root_fd, path, O_RDONLY);
     if (fd < 0)
         return fd;

@@ -29,7 +29,7 @@
 
 struct module_use {
     uint32_t mapping_id; /* of its first mapping, others follow; 0: not in the profile */
-    uint32_t more_count; /* mappings beyond the first */
+    uint32_t mapping_count;
     uint32_t frame_count, named_count;
 };
 
@@ -45,6 +45,7 @@ struct encoder {
     struct rth_gzip *gzip;
     struct rth_pprof pprof;
     char path[RTH_MODULE_PATH_BYTES];
+    struct rth_module_mapping mappings[1 + RTH_MODULE_MORE_MAX]; /* of the module at hand */
     struct module_use modules[RTH_MODULES_MAX];
 };
 
@@ -112,13 +113,41 @@ static struct rth_symbol symbol_of(const struct encoder *encoder, rth_frame fram
     return rth__symbol_find(encoder->symbols, frame);
 }
 
+/*
+ * The module's mappings as a profile lists them. Those that continue another, as the segments of a
+ * file do, are one with it: go tool pprof knows one bias per file, that of its first code.
+ * Returns their number.
+ */
+static uint32_t mappings_of(const struct rth_module *module,
+                            struct rth_module_mapping ret_mappings[1 + RTH_MODULE_MORE_MAX])
+{
+    uint32_t count = 1;
+    ret_mappings[0] = (struct rth_module_mapping){
+        .start = module->last_exec_start,
+        .limit = module->last_exec_limit,
+        .file_offset = module->last_exec_file_offset,
+    };
+    uint32_t more_count = __atomic_load_n(&module->more_count, __ATOMIC_ACQUIRE);
+    for (uint32_t i = 0; i < more_count; i++) {
+        const struct rth_module_mapping *more = &module->more[i];
+        uint32_t k = 0;
+        while (k < count && ret_mappings[k].start - ret_mappings[k].file_offset !=
+                                more->start - more->file_offset)
+            k++;
+        if (k == count)
+            ret_mappings[count++] = *more;
+        else if (more->limit > ret_mappings[k].limit)
+            ret_mappings[k].limit = more->limit;
+    }
+    return count;
+}
+
 static void number_module(struct encoder *encoder, uint32_t id, uint32_t *next_id)
 {
-    const struct rth_module *module = rth__module_by_id_sigsafe(id);
     struct module_use *use = &encoder->modules[id];
-    use->more_count = __atomic_load_n(&module->more_count, __ATOMIC_ACQUIRE);
     use->mapping_id = *next_id;
-    *next_id += 1 + use->more_count;
+    use->mapping_count = mappings_of(rth__module_by_id_sigsafe(id), encoder->mappings);
+    *next_id += use->mapping_count;
 }
 
 /* Which modules occur, how many of their frames have names, and which number each gets. */
@@ -143,15 +172,17 @@ static void number_mappings(struct encoder *encoder)
 }
 
 /* The mapping that holds the address, of the module's; 0 for code of none. */
-static uint32_t mapping_of(const struct encoder *encoder, uint32_t module_id, uint64_t address)
+static uint32_t mapping_of(struct encoder *encoder, uint32_t module_id, uint64_t address)
 {
     const struct rth_module *module = rth__module_by_id_sigsafe(module_id);
     if (module == NULL)
         return 0;
     const struct module_use *use = &encoder->modules[module_id];
-    for (uint32_t i = 0; i < use->more_count; i++) {
-        if (address - module->more[i].start < module->more[i].limit - module->more[i].start)
-            return use->mapping_id + 1 + i;
+    uint32_t count = use->mapping_count > 1 ? mappings_of(module, encoder->mappings) : 0;
+    for (uint32_t i = 1; i < count && i < use->mapping_count; i++) {
+        const struct rth_module_mapping *mapping = &encoder->mappings[i];
+        if (address >= mapping->start && address < mapping->limit)
+            return use->mapping_id + i;
     }
     return use->mapping_id;
 }
@@ -191,24 +222,20 @@ static void write_mapping(struct encoder *encoder, uint32_t id)
     if (use->mapping_id == 0 || module == NULL)
         return;
     rth__profile_build_id_text(module, build_id);
-    struct rth_pprof_mapping mapping = {
-        .id = use->mapping_id,
-        .start = module->last_exec_start,
-        .limit = module->last_exec_limit,
-        .file_offset = module->last_exec_file_offset,
-        .file = path_of(encoder, module),
-        .build_id = build_id,
-        .has_functions = use->frame_count > 0 && use->named_count == use->frame_count &&
-                         rth__symbol_set_has_names(encoder->symbols, id),
-    };
-    rth__pprof_mapping(&encoder->pprof, &mapping);
-    for (uint32_t i = 0; i < use->more_count; i++) {
-        mapping.id++;
-        mapping.start = module->more[i].start;
-        mapping.limit = module->more[i].limit;
-        mapping.file_offset = module->more[i].file_offset;
-        rth__pprof_mapping(&encoder->pprof, &mapping);
-    }
+    uint32_t count = mappings_of(module, encoder->mappings);
+    for (uint32_t i = 0; i < count && i < use->mapping_count; i++)
+        rth__pprof_mapping(&encoder->pprof,
+                           &(struct rth_pprof_mapping){
+                               .id = use->mapping_id + i,
+                               .start = encoder->mappings[i].start,
+                               .limit = encoder->mappings[i].limit,
+                               .file_offset = encoder->mappings[i].file_offset,
+                               .file = path_of(encoder, module),
+                               .build_id = build_id,
+                               .has_functions = use->frame_count > 0 &&
+                                                use->named_count == use->frame_count &&
+                                                rth__symbol_set_has_names(encoder->symbols, id),
+                           });
 }
 
 static void write_header(struct encoder *encoder)

@@ -31,7 +31,7 @@ static ssize_t read_mem(struct rth_image_reader *reader, uint64_t address, void 
                         size_t size_bytes)
 {
     if (!reader->has_mem_fd) {
-        int fd = rth__openat(reader->root_fd, "proc/self/mem", O_RDONLY);
+        int fd = rth__openat(reader->root_fd, "proc/thread-self/mem", O_RDONLY);
         if (fd < 0)
             return fd;
         reader->mem_fd = fd;

@@ -215,7 +215,8 @@ static uint64_t file_offset_of(const struct rth_map *map, uint64_t load_bias)
     uint64_t vaddr = map->start - load_bias;
     for (unsigned i = 0; i < current.facts.exec_segment_count && !is_of_file(map); i++) {
         uint64_t segment_page = current.facts.exec_segment[i].vaddr & ~(PAGE_BYTES - 1);
-        if (vaddr >= segment_page && vaddr - segment_page < current.facts.exec_segment[i].file_bytes)
+        if (vaddr >= segment_page &&
+            vaddr - segment_page < current.facts.exec_segment[i].file_bytes)
             return current.facts.exec_segment[i].file_offset + vaddr -
                    current.facts.exec_segment[i].vaddr;
     }
@@ -229,8 +230,7 @@ static void module_mapped(uint32_t id, const struct rth_map *map, uint64_t load_
     if (module_seen[id]) {
         uint32_t count = module->more_count;
         if (load_bias == module->last_load_bias && count < RTH_MODULE_MORE_MAX) {
-            module->more[count] =
-                (struct rth_module_mapping){map->start, map->limit, file_offset};
+            module->more[count] = (struct rth_module_mapping){map->start, map->limit, file_offset};
             __atomic_store_n(&module->more_count, count + 1, __ATOMIC_RELEASE);
         }
         return;

@@ -21,8 +21,13 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <time.h>
 #include <ucontext.h>
+
+#ifdef __x86_64__
+#include <asm/prctl.h>
+#endif
 
 #include "core/enable.h"
 #include "os/clock.h"
@@ -34,7 +39,8 @@
 #define KNOWN_FLAGS                                                                                \
     ((unsigned)(SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER) | \
      (unsigned)SA_RESETHAND)
-#define CANDIDATES 6u
+#define CANDIDATES          6u
+#define HWCAP2_FSGSBASE_BIT 2u
 
 typedef int (*sigaction_fn)(int, const struct sigaction *, struct sigaction *);
 
@@ -50,8 +56,9 @@ static _Atomic int owned;
 static struct entry entries[CANDIDATES];
 static atomic_flag action_lock = ATOMIC_FLAG_INIT;
 static _Atomic uint32_t magic; /* of our cookies: 16 bits, never 0 once chosen */
-static rth_sigmux_handler handlers[RTH_SIGMUX_KINDS];
+static _Atomic(rth_sigmux_handler) handlers[RTH_SIGMUX_KINDS];
 static _Atomic uint64_t forwarded;
+static bool reads_thread_pointer; /* by an instruction */
 
 static struct entry *entry_of(int signal_number)
 {
@@ -191,6 +198,27 @@ static bool is_ours(const siginfo_t *info, unsigned *ret_kind, uint32_t *ret_arg
     return *ret_kind < RTH_SIGMUX_KINDS;
 }
 
+/* False on a thread that was made without a thread pointer: errno has no place there. A register on
+ * processors that let user mode read it, else a system call (that does not set errno). */
+static bool has_thread_pointer(void)
+{
+#ifdef __x86_64__
+    uint64_t pointer = 0;
+    if (reads_thread_pointer) {
+        __asm__ volatile("rdfsbase %0" : "=r"(pointer));
+        return pointer != 0;
+    }
+    long result = SYS_arch_prctl;
+    __asm__ volatile("syscall"
+                     : "+a"(result)
+                     : "D"((long)ARCH_GET_FS), "S"(&pointer)
+                     : "rcx", "r11", "memory");
+    return result != 0 || pointer != 0;
+#else
+    return true;
+#endif
+}
+
 static void on_signal(int signal_number, siginfo_t *info, void *ucontext)
 {
     unsigned kind;
@@ -199,7 +227,7 @@ static void on_signal(int signal_number, siginfo_t *info, void *ucontext)
         forward(signal_number, info, ucontext); /* errno is the host's, as it finds and leaves it */
         return;
     }
-    if (!rth__enabled() || handlers[kind] == NULL)
+    if (!rth__enabled() || handlers[kind] == NULL || !has_thread_pointer())
         return;
     int saved_errno = errno;
     handlers[kind](argument, info, ucontext);
@@ -253,6 +281,7 @@ static int install(int signal_number, struct sigaction *host)
 
 void rth__sigmux_init(sigaction_fn given_sigaction)
 {
+    reads_thread_pointer = (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT) != 0;
     real_sigaction = given_sigaction != NULL ? given_sigaction : sigaction;
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Thread dumps: every thread, where it is, and nobody disturbed."""
+import json
 import os
 import re
 import resource
@@ -262,6 +263,23 @@ class Odd(Case):
                 self.assert_callers(starved, "runner", "rth__thread_run")
         self.assertEqual(set(reasons), {NO_CPU_TIME})
 
+    def test_threads_that_libc_does_not_know(self):
+        program = self.started("odd_waits", "clone")
+        running = 0
+        for _ in range(20):
+            dump = self.dump(program.unix)
+            self.assertEqual(dump.count, 3)
+            for thread in dump.threads:
+                if thread.missing:
+                    self.assertEqual((thread.state, thread.missing), ("running", NO_CPU_TIME))
+                else:
+                    self.assertFalse(thread.incomplete, thread)
+            stacks = [thread.stack for thread in dump.threads]
+            self.assertEqual(sum("raw_sleeps" in stack for stack in stacks), 1)
+            running += sum("raw_runs" in stack for stack in stacks)
+        self.assertGreater(running, 0)
+        self.assertIsNone(program.process.poll(), "the host ended")
+
     def test_threads_that_end_meanwhile(self):
         program = self.started("odd_waits", "churn")
         for i in range(50):
@@ -310,7 +328,6 @@ class Forms(Case):
 
         def leave_places():
             time.sleep(0.5)
-            program.signal(signal.SIGUSR1)
             program.signal(signal.SIGUSR1)
 
         mover = threading.Thread(target=leave_places)
@@ -365,6 +382,86 @@ class Forms(Case):
             self.assert_callers(thread, "rth__thread_run")
         self.assertRegex(" ".join(holder.stack),
                          r"stop_here .*\b(malloc|free)\b.* allocate_all_the_time ")
+
+
+class Tool(Case):
+    """rthooks threads --stacks and --diff."""
+
+    def groups(self, *arguments):
+        result = self.run_rthooks("threads", "--json", *arguments)
+        self.assertEqual(result.status, 0, result)
+        document = json.loads(result.stdout)
+        self.assertIn("comments", document)
+        return [(group["count"], [frame["function"] for frame in group["stack"]],
+                 {thread["name"]: thread["count"] for thread in group["threads"]})
+                for group in document["groups"]]
+
+    def saved(self, program, name):
+        path = self.path(name)
+        with open(path, "wb") as file:
+            file.write(harness.fetch(program.unix, "/debug/pprof/threads").body)
+        return path
+
+    def test_stacks_are_grouped_the_largest_first(self):
+        program = self.started("crowd", 70)
+        groups = self.groups("--stacks", str(program.pid))
+        self.assertEqual([count for count, _, _ in groups], [10] * 7 + [1])
+        for _, stack, threads in groups[:7]:
+            self.assertIn("sleeper", stack)
+            self.assertEqual(threads, {"sleeper": 10})
+        result = self.run_rthooks("threads", "--stacks", self.saved(program, "dump"))
+        self.assertEqual(result.status, 0, result)
+        text = result.stdout.decode()
+        self.assertRegex(text, r"\Acrowd: 71 threads, 8 different stacks\n")
+        self.assertEqual(text.count("\n10 threads: sleeper x10 (sleeping)\n    "), 7)
+        self.assertIn("\n1 thread: crowd (sleeping)\n    ", text)
+
+    def test_the_difference_of_two_files_and_of_a_process(self):
+        program = self.started("odd_waits", "move")
+        old = self.saved(program, "old")
+        tool = subprocess.Popen(
+            [self.rthooks, "threads", "--json", "--diff", "--seconds", "2", str(program.pid)],
+            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        time.sleep(1)
+        program.signal(signal.SIGUSR1)
+        live = json.loads(tool.communicate(timeout=60)[0])
+        self.assertEqual(tool.returncode, 0)
+        groups = self.groups("--diff", old, self.saved(program, "new"))
+        for found in (groups, [(group["count"], [frame["function"] for frame in group["stack"]],
+                                None) for group in live["groups"]]):
+            self.assertEqual(
+                sorted((count, place) for count, stack, _ in found
+                       for place in ("first_place", "second_place", "last_place")
+                       if place in stack),
+                [(-1, "first_place"), (-1, "last_place"), (1, "second_place")])
+            self.assertEqual(len(found), 3)
+        self.assertEqual([threads for _, _, threads in groups][0], {"moves": 1})
+        result = self.run_rthooks("threads", "--diff", old, old)
+        self.assertEqual((result.status, result.stdout),
+                         (0, b"odd_waits: no thread is elsewhere than before\n"))
+
+    def test_mistakes_are_named(self):
+        for arguments, text in (
+                (("--diff", "1"), "--diff takes two targets, or --seconds and one"),
+                (("--diff", "--seconds", "1", "1", "2"), "one target at a time"),
+                (("--diff", "1", "2", "3"), "two targets at a time"),
+                (("--stacks", "--diff", "1", "2"), "--stacks or --diff, not both"),
+                (("--stacks", "--sort", "age", "1"), "--sort is for the list of threads"),
+                (("--seconds", "1", "1"), "--seconds is for --diff"),
+                (("--diff", "--seconds", "301", "1"), "--seconds takes a number from 1 to 300"),
+                (("--stacks",), "which process?")):
+            result = self.run_rthooks("threads", *arguments)
+            self.assertEqual(result.status, 2, arguments)
+            self.assertIn(text, result.stderr.decode())
+
+    def test_another_kind_of_profile_is_refused(self):
+        program = self.started("crowd", 1)
+        path = self.path("cpu")
+        with open(path, "wb") as file:
+            file.write(harness.fetch(program.unix, "/debug/pprof/profile?seconds=1").body)
+        result = self.run_rthooks("threads", "--stacks", path)
+        self.assertEqual(result.status, 2, result)
+        self.assertIn(b"is no thread dump", result.stderr)
 
 
 if __name__ == "__main__":

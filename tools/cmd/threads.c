@@ -20,24 +20,39 @@
 #include "client/http.h"
 #include "client/process.h"
 #include "client/target.h"
+#include "cmd/threads.h"
 #include "os/dir.h"
 #include "os/fd.h"
 #include "os/procfs.h"
 
 static const char help[] =
     "Usage: rthooks threads [--sort KEY] [--json] TARGET\n"
+    "       rthooks threads --stacks [--json] TARGET\n"
+    "       rthooks threads --diff [--json] OLD NEW\n"
+    "       rthooks threads --diff --seconds N [--json] TARGET\n"
     "\n"
     "Lists the threads of TARGET: a process id (any process, read from /proc alone), a Unix\n"
     "socket or a URL (asked), or a file saved from /debug/runtime/threads.\n"
     "\n"
+    "With --stacks, where they are: threads with the same stack are one group, the largest first.\n"
+    "TARGET is then a hooked process, a Unix socket, a URL, or a file saved from\n"
+    "/debug/pprof/threads (`rthooks pprof fetch --profile threads`). With --diff, which stacks "
+    "have\n"
+    "more or fewer threads in NEW than in OLD, or in TARGET after N seconds than before.\n"
+    "\n"
     "  --sort KEY           cpu (default), age, name or tid\n"
-    "  --json               as JSON, in the shape of /debug/runtime/threads\n"
+    "  --stacks             the stacks, innermost function first\n"
+    "  --diff               what has changed; what stayed cancels out\n"
+    "  --seconds N          time between the two dumps that --diff takes of TARGET\n"
+    "  --json               as JSON; the list in the shape of /debug/runtime/threads\n"
     "  --token-file FILE    token for a URL (else RTHOOKS_ADMIN_TOKEN_FILE)\n"
     "  -h, --help           this text\n"
     "\n"
     "STATE running: on a CPU or waiting for one; disk: cannot be interrupted. WCHAN: the kernel\n"
     "function it sleeps in, as far as the kernel tells. CPU: user and system time, and its share\n"
     "of the thread's life. A * after the name marks a thread that rthooks added.\n";
+
+#define SECONDS_MAX 300 /* what the endpoint takes */
 
 enum sort_key { SORT_CPU, SORT_AGE, SORT_NAME, SORT_TID };
 
@@ -216,38 +231,94 @@ static int load(const char *text, const struct common_options *options, json_t *
     return EXIT_FINE;
 }
 
-static int threads_main(int argc, char **argv)
+static int list(const char *target, enum sort_key key, const struct common_options *options)
 {
-    static const struct option long_options[] = {
-        {"sort", required_argument, NULL, 's'}, COMMON_LONG_OPTIONS, {0}};
-    struct common_options options = {0};
-    enum sort_key key = SORT_CPU;
-    int option;
-    while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-        int status =
-            option == 's' ? parse_sort(optarg, &key) : common_option(option, argv, &options);
-        if (status >= 0)
-            return status;
-    }
-    if (optind >= argc)
-        return usage_error("which process?");
-    if (argc - optind > 1)
-        return usage_error("one target at a time, not '%s' as well", argv[optind + 1]);
     json_t *document;
-    int status = load(argv[optind], &options, &document);
+    int status = load(target, options, &document);
     if (status != EXIT_FINE)
         return status;
     sort_threads(document, key);
-    if (options.json)
+    if (options->json)
         return print_json(document) ? EXIT_FINE : EXIT_UNREACHABLE;
     print_table(document);
     json_decref(document);
     return EXIT_FINE;
 }
 
+static int parse_seconds(const char *text, long *ret_seconds)
+{
+    char *end;
+    errno = 0;
+    long seconds = strtol(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || seconds < 1 || seconds > SECONDS_MAX)
+        return usage_error("--seconds takes a number from 1 to %d, not '%s'", SECONDS_MAX, text);
+    *ret_seconds = seconds;
+    return -1;
+}
+
+/* What the options say about each other and the number of targets; -1 when all is well. */
+static int check_request(const struct stacks_options *options, bool stacks, bool sorted,
+                         char **targets, int count)
+{
+    int wanted = options->diff && options->seconds == 0 ? 2 : 1;
+    if (stacks && options->diff)
+        return usage_error("--stacks or --diff, not both");
+    if (sorted && (stacks || options->diff))
+        return usage_error("--sort is for the list of threads");
+    if (options->seconds != 0 && !options->diff)
+        return usage_error("--seconds is for --diff");
+    if (count == 0)
+        return usage_error(wanted == 2 ? "--diff takes two targets, or --seconds and one"
+                                       : "which process?");
+    if (count < wanted)
+        return usage_error("--diff takes two targets, or --seconds and one");
+    if (count > wanted)
+        return usage_error(wanted == 2 ? "two targets at a time, not '%s' as well"
+                                       : "one target at a time, not '%s' as well",
+                           targets[wanted]);
+    return -1;
+}
+
+static int threads_main(int argc, char **argv)
+{
+    enum { OPTION_STACKS = 256, OPTION_DIFF, OPTION_SECONDS };
+    static const struct option long_options[] = {
+        {"sort", required_argument, NULL, 's'},
+        {"stacks", no_argument, NULL, OPTION_STACKS},
+        {"diff", no_argument, NULL, OPTION_DIFF},
+        {"seconds", required_argument, NULL, OPTION_SECONDS},
+        COMMON_LONG_OPTIONS,
+        {0}};
+    struct stacks_options options = {0};
+    bool stacks = false, sorted = false;
+    enum sort_key key = SORT_CPU;
+    int option;
+    while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+        int status = -1;
+        if (option == 's')
+            status = parse_sort(optarg, &key);
+        else if (option == OPTION_SECONDS)
+            status = parse_seconds(optarg, &options.seconds);
+        else if (option != OPTION_STACKS && option != OPTION_DIFF)
+            status = common_option(option, argv, &options.common);
+        if (status >= 0)
+            return status;
+        sorted |= option == 's';
+        stacks |= option == OPTION_STACKS;
+        options.diff |= option == OPTION_DIFF;
+    }
+    int count = argc - optind;
+    int status = check_request(&options, stacks, sorted, argv + optind, count);
+    if (status >= 0)
+        return status;
+    if (stacks || options.diff)
+        return threads_stacks(argv + optind, (size_t)count, &options);
+    return list(argv[optind], key, &options.common);
+}
+
 const struct command command_threads = {
     .name = "threads",
-    .summary = "list the threads of a process: state, wait channel, age, CPU",
+    .summary = "list the threads of a process: state, wait channel, age, CPU, stacks",
     .help = help,
     .main = threads_main,
 };

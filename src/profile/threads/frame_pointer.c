@@ -213,7 +213,7 @@ static bool ends_with_jump_to(struct rth_image_reader *memory, uint64_t from, ui
 
 /* How far above the stack pointer of its body a function that starts with push %rbp, mov %rsp,%rbp
  * has its frame pointer, by what it pushes and reserves next; 0 when it starts otherwise. A frame
- * of changing size (alloca) is larger: nothing is there then that looks like a pair. */
+ * of changing size (alloca) is larger. */
 static uint64_t frame_bytes(struct rth_image_reader *memory, const struct function *function)
 {
     uint8_t code[32];
@@ -317,17 +317,18 @@ static uint64_t stack_pointer_in(const struct rth_unwind_stack *stack, uint64_t 
     return 0;
 }
 
-/* The pair where f's own code says that it is: no need to know who called f, nor how. */
+/* The pair where f's own code says that it is. Who called f counts here too: a frame that alloca
+ * has enlarged has left-over pairs at that place. */
 static unsigned try_by_size(struct rth_frame_pointer_search *search, const struct innermost *f,
                             unsigned known_count, bool *ret_more)
 {
     const struct rth_unwind_stack *stack = search->stack;
-    uint64_t bytes = frame_bytes(search->memory, &f->function), target;
+    uint64_t bytes = frame_bytes(search->memory, &f->function);
     uint64_t sp = stack_pointer_in(stack, f->pc, known_count), fp = sp + bytes;
     if (bytes == 0 || sp == 0 || stack->high - sp < 16 || fp > stack->high - 16)
         return 0;
     uint64_t return_address = word_of_copy(stack, fp + 8);
-    if (call_before(search->memory, return_address, &target) == NO_CALL)
+    if (trust_in(search->memory, f, return_address) == REFUSED)
         return 0;
     return try_pair(search, fp, return_address, known_count, ret_more);
 }

@@ -7,11 +7,11 @@
  *
  * A walk that needs rbp ends in a function f. Its rbp is the address of a pair on the stack, saved
  * frame pointer and return address, and the stack is full of such pairs that earlier calls have
- * left. The code of f may tell the size of its frame, and with it the place of the pair. Else a
- * pair is believed when the instruction before the return address calls f: directly, through the
- * PLT or GOT, or by a function that ends with a jump to f; and the walk from there reaches the root
- * of the thread. Where no pair is that good, a call through a register is believed if the walk does
- * not come through f a second time, as those of left-over pairs do.
+ * left. A pair is believed when the instruction before the return address calls f: directly,
+ * through the PLT or GOT, or by a function that ends with a jump to f; and the walk from there
+ * reaches the root of the thread. A call through a register may be to anybody: it is believed where
+ * the code of f says that its pair is, and else only if the walk does not come through f a second
+ * time, as those of left-over pairs do.
  */
 
 #include "record/image.h"

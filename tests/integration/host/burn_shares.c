@@ -104,7 +104,8 @@ int main(int argc, char **argv)
     if (fgets(line, sizeof(line), stdin) == NULL)
         return 1;
     for (int i = 0; i < count; i++) {
-        jobs[i] = (struct job){atoi(argv[2]), atoi(argv[3]), 88172645463325252u + (uint64_t)i * 977};
+        jobs[i] =
+            (struct job){atoi(argv[2]), atoi(argv[3]), 88172645463325252u + (uint64_t)i * 977};
         if (pthread_create(&threads[i], NULL, long_life, &jobs[i]) != 0)
             return 1;
     }

@@ -9,13 +9,15 @@
  *   masked     a running thread that blocks every signal
  *   fork       a child with a thread of its own; prints its pid
  *   drop UID   threads of a process that has given up its user
+ *   clone      threads that libc does not know: one runs, one sleeps
  *   churn      threads that come and go all the time
- *   move       a thread that goes from one wait to another at SIGUSR1, a second one that ends
+ *   move       at SIGUSR1 a thread goes from one wait to another, and a second one ends
  */
 #include <errno.h>
 #include <grp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -23,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -220,6 +223,32 @@ static void forks(void)
     printf("child %d\n", (int)child);
 }
 
+/* ---- clone ---- */
+
+static int raw_runs(void *unused)
+{
+    (void)unused;
+    for (;;)
+        after++;
+    return 0;
+}
+static int raw_sleeps(void *unused)
+{
+    (void)unused;
+    for (long result;;) /* nothing of libc: this thread has no storage of its own for it */
+        __asm__ volatile("syscall" : "=a"(result) : "a"(SYS_pause) : "rcx", "r11", "memory");
+    return 0;
+}
+static void clones(void)
+{
+    static char stacks[2][65536] __attribute__((aligned(16)));
+    const int flags =
+        CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+    if (clone(raw_runs, stacks[0] + sizeof(stacks[0]), flags, NULL) < 0 ||
+        clone(raw_sleeps, stacks[1] + sizeof(stacks[1]), flags, NULL) < 0)
+        exit(2);
+}
+
 /* ---- churn ---- */
 
 static void *lives_shortly(void *unused)
@@ -263,6 +292,7 @@ static void drop(const char *user)
 static void on_move(int number)
 {
     (void)number;
+    (void)sem_post(&moved);
     (void)sem_post(&moved);
 }
 static NOINLINE void first_place(void)
@@ -324,6 +354,8 @@ int main(int argc, char **argv)
         forks();
     else if (strcmp(what, "drop") == 0 && argc > 2)
         drop(argv[2]);
+    else if (strcmp(what, "clone") == 0)
+        clones();
     else if (strcmp(what, "churn") == 0)
         for (int i = 0; i < 4; i++)
             (void)start(creates, "creates");

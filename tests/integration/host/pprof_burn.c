@@ -25,9 +25,8 @@ volatile uint64_t burn_sink;
 
 __attribute__((noinline)) uint64_t burn_leaf(int rounds);
 __attribute__((noinline)) uint64_t burn_outer(int rounds);
-/* In a page of its own: nothing else shares its section. */
-__attribute__((noinline, aligned(PAGE_BYTES), section("split_code"))) uint64_t
-burn_split(int rounds);
+/* At the start of a page. */
+__attribute__((noinline, aligned(PAGE_BYTES))) uint64_t burn_split(int rounds);
 __attribute__((noinline)) void burn_child(void);
 
 uint64_t burn_leaf(int rounds)

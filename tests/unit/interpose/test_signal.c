@@ -123,7 +123,7 @@ static void a_signal_of_the_runtime_is_answered_by_it_in_every_form(void **state
     assert_true((fake.host_action.sa_flags & SA_RESTART) != 0);
     assert_true(bsd_signal(SIGPROF, SIG_IGN) == on_signal);
     assert_true(sysv_signal(SIGPROF, on_signal) == SIG_IGN);
-    assert_int_equal(fake.host_action.sa_flags, (int)(SA_RESETHAND | SA_NODEFER));
+    assert_int_equal(fake.host_action.sa_flags, (int)(SA_RESETHAND | SA_NODEFER | SA_INTERRUPT));
     assert_int_equal(sigignore(SIGPROF), 0);
     assert_int_equal(siginterrupt(SIGPROF, 0), 0);
     assert_true((fake.host_action.sa_flags & SA_RESTART) != 0);
@@ -153,7 +153,61 @@ static void sigset_holds_and_releases_a_signal_of_the_runtime(void **state)
     assert_true(fake.host_action.sa_handler == SIG_DFL);
 }
 
-RTH_TEST_MAIN(cmocka_unit_test(a_signal_of_the_runtime_is_answered_by_it_in_every_form),
+static void after_siginterrupt_signal_installs_what_libc_would(void **state)
+{
+    (void)state;
+    struct sigaction libcs;
+    assert_int_equal(fake_runtime_attach(), 0);
+    for (int interrupts = 1; interrupts >= 0; interrupts--) {
+        fake.owned_signal = 0;
+        assert_int_equal(siginterrupt(SIGPROF, interrupts), 0);
+        assert_true(signal(SIGPROF, on_signal) != SIG_ERR);
+        assert_int_equal(sigaction(SIGPROF, NULL, &libcs), 0);
+        fake.owned_signal = SIGPROF;
+        assert_true(signal(SIGPROF, on_signal) != SIG_ERR);
+        assert_int_equal(fake.host_action.sa_flags & SA_RESTART, libcs.sa_flags & SA_RESTART);
+    }
+    assert_int_equal(fake.host_action.sa_flags & SA_RESTART, SA_RESTART);
+}
+
+/* Ours and the host's are both in the queue, in this order; each form sees the host's alone. */
+static void queue_both(int number)
+{
+    assert_int_equal(sigqueue(getpid(), number, (union sigval){.sival_int = FAKE_COOKIE}), 0);
+    assert_int_equal(sigqueue(getpid(), number, (union sigval){.sival_int = 7}), 0);
+}
+
+static void waiting_for_signals_skips_those_of_the_runtime(void **state)
+{
+    (void)state;
+    sigset_t set;
+    siginfo_t info;
+    const struct timespec soon = {.tv_nsec = 1000000}, late = {.tv_sec = 20};
+    int expected = SIGRTMIN + 3, number = 0;
+    assert_int_equal(fake_runtime_attach(), 0);
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, expected);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    queue_both(expected);
+    assert_int_equal(sigtimedwait(&set, &info, &late), expected);
+    assert_int_equal(info.si_value.sival_int, 7);
+    queue_both(expected);
+    assert_int_equal(sigwaitinfo(&set, &info), expected);
+    assert_int_equal(info.si_value.sival_int, 7);
+    queue_both(expected);
+    assert_int_equal(sigwaitinfo(&set, NULL), expected);
+    queue_both(expected);
+    assert_int_equal(sigwait(&set, &number), 0);
+    assert_int_equal(number, expected);
+    assert_int_equal(fake.signals_asked, 8);
+    assert_int_equal(sigqueue(getpid(), expected, (union sigval){.sival_int = FAKE_COOKIE}), 0);
+    assert_int_equal(sigtimedwait(&set, &info, &soon), -1);
+    assert_int_equal(errno, EAGAIN);
+}
+
+RTH_TEST_MAIN(cmocka_unit_test(after_siginterrupt_signal_installs_what_libc_would),
+              cmocka_unit_test(waiting_for_signals_skips_those_of_the_runtime),
+              cmocka_unit_test(a_signal_of_the_runtime_is_answered_by_it_in_every_form),
               cmocka_unit_test(sigset_holds_and_releases_a_signal_of_the_runtime),
               cmocka_unit_test(sigaction_is_reported_with_its_kind),
               cmocka_unit_test(older_forms_are_reported),

@@ -179,26 +179,32 @@ static void the_executable_is_the_first_mapping_and_mappings_are_exact(void **st
     assert_int_equal(parsed.locations[parsed.samples[0].ids[1] - 1].numbers[2], 1);
 }
 
-static void a_module_with_several_mappings_has_one_for_each(void **state)
+static void mappings_that_continue_the_first_are_one_with_it_others_are_not(void **state)
 {
     (void)state;
     make_modules();
-    fake_modules[2].more_count = 1;
-    fake_modules[2].more[0] = (struct rth_module_mapping){0x555555700000, 0x555555702000, 0x1ac000};
-    const rth_frame frames[] = {FRAME(2, 0x2110), FRAME(2, 0x1ad010), FRAME(1, 0x30010)};
-    const struct rth_profile_row row = {frames, 3, values_one, NULL, 0};
+    fake_modules[2].more_count = 2;
+    fake_modules[2].more[0] = (struct rth_module_mapping){0x555555559000, 0x55555555a000, 0x5000};
+    fake_modules[2].more[1] = (struct rth_module_mapping){0x555555700000, 0x555555702000, 0x1ab000};
+    const rth_frame frames[] = {FRAME(2, 0x2110), FRAME(2, 0x5010), FRAME(2, 0x1ad010),
+                                FRAME(1, 0x30010)};
+    const struct rth_profile_row row = {frames, 4, values_one, NULL, 0};
     encode_and_parse(&row, 1);
     assert_int_equal(parsed.mapping_count, 3);
-    const struct parsed_message *second = &parsed.mappings[1];
+    const struct parsed_message *first = &parsed.mappings[0], *second = &parsed.mappings[1];
+    assert_true(first->numbers[2] == 0x555555556000);
+    assert_true(first->numbers[3] == 0x55555555a000);
+    assert_true(first->numbers[4] == 0x2000);
     assert_int_equal(second->numbers[1], 2);
     assert_true(second->numbers[2] == 0x555555700000);
     assert_true(second->numbers[3] == 0x555555702000);
-    assert_true(second->numbers[4] == 0x1ac000);
+    assert_true(second->numbers[4] == 0x1ab000);
     assert_true(string_is(second->numbers[5], "/usr/bin/program"));
     assert_true(string_is(second->numbers[6], "01abf0"));
     assert_true(string_is(parsed.mappings[2].numbers[5], "/lib/libc.so.6"));
-    for (size_t i = 0; i < 3; i++)
-        assert_int_equal(parsed.locations[parsed.samples[0].ids[i] - 1].numbers[2], i + 1);
+    const uint64_t expected[] = {1, 1, 2, 3};
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(parsed.locations[parsed.samples[0].ids[i] - 1].numbers[2], expected[i]);
 }
 
 static void the_executable_is_there_even_when_no_frame_lies_in_it(void **state)
@@ -378,7 +384,7 @@ RTH_TEST_MAIN(cmocka_unit_test(the_header_says_what_was_described),
               cmocka_unit_test(equal_frames_are_one_location_and_one_function_serves_many),
               cmocka_unit_test(names_stay_mangled_in_both_fields),
               cmocka_unit_test(the_executable_is_the_first_mapping_and_mappings_are_exact),
-              cmocka_unit_test(a_module_with_several_mappings_has_one_for_each),
+              cmocka_unit_test(mappings_that_continue_the_first_are_one_with_it_others_are_not),
               cmocka_unit_test(the_executable_is_there_even_when_no_frame_lies_in_it),
               cmocka_unit_test(has_functions_is_true_only_when_every_frame_has_a_name),
               cmocka_unit_test(without_symbols_there_are_bare_addresses),

@@ -572,7 +572,7 @@ RTH_TEST_MAIN(cmocka_unit_test(a_frame_holds_a_module_and_an_address_of_its_file
               cmocka_unit_test(a_file_mapped_twice_is_one_module_with_two_biases),
               cmocka_unit_test(executable_memory_of_no_file_is_code_of_module_0),
               cmocka_unit_test(text_copied_to_anonymous_pages_in_place_stays_its_modules),
-        cmocka_unit_test(text_of_several_mappings_is_one_module_that_knows_them_all),
+              cmocka_unit_test(text_of_several_mappings_is_one_module_that_knows_them_all),
               cmocka_unit_test(ranges_in_use_stay_until_the_reader_leaves),
               cmocka_unit_test(libraries_that_come_and_go_never_disturb_a_refresh_or_a_reader),
               cmocka_unit_test(a_sound_image_gives_its_facts),

@@ -36,6 +36,12 @@ static void plain_handler(int number)
     hosts++;
 }
 
+static void set_errno(int number)
+{
+    (void)number;
+    errno = 88;
+}
+
 static int start(void)
 {
     ours = hosts = 0;
@@ -86,20 +92,128 @@ static void a_foreign_signal_reaches_the_hosts_handler_with_its_siginfo(void **s
     assert_int_equal(rth__sigmux_forwarded(), 2);
 }
 
-static void the_host_reads_back_what_it_installed(void **state)
+/* What the kernel answers without us, flags and mask that it changes included. */
+static void the_host_reads_back_what_the_kernel_would_tell(void **state)
 {
     (void)state;
     int number = start();
-    struct sigaction before, again;
-    struct sigaction action = {.sa_handler = plain_handler, .sa_flags = SA_NODEFER};
+    struct sigaction before, again, bare;
+    struct sigaction action = {.sa_handler = plain_handler, .sa_flags = SA_NODEFER | 0x20000000};
     (void)sigaddset(&action.sa_mask, SIGUSR2);
+    (void)sigaddset(&action.sa_mask, SIGKILL);
     assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, &before), 0);
     assert_true(before.sa_handler == SIG_DFL);
     assert_int_equal(rth__sigmux_host_action_sigsafe(number, NULL, &again), 0);
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+    assert_int_equal(sigaction(SIGUSR1, NULL, &bare), 0);
     assert_true(again.sa_handler == plain_handler);
-    assert_int_equal(again.sa_flags, SA_NODEFER);
+    assert_int_equal(again.sa_flags, bare.sa_flags);
+    assert_true(again.sa_restorer == bare.sa_restorer);
+    assert_memory_equal(&again.sa_mask, &bare.sa_mask, 8);
     assert_int_equal(sigismember(&again.sa_mask, SIGUSR2), 1);
     assert_true(rth__sigmux_installed());
+}
+
+/* The host read the kernel's table by a raw system call, and puts back what it found. */
+static void our_own_handler_put_back_by_the_host_does_not_loop(void **state)
+{
+    (void)state;
+    int number = start();
+    struct sigaction action = {.sa_handler = plain_handler}, ours_seen, seen;
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, NULL), 0);
+    assert_int_equal(sigaction(number, NULL, &ours_seen), 0);
+    assert_true(ours_seen.sa_handler != plain_handler);
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &ours_seen, NULL), 0);
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, NULL, &seen), 0);
+    assert_true(seen.sa_handler == plain_handler);
+    assert_int_equal(raise(number), 0);
+    assert_int_equal(hosts, 1);
+}
+
+/* Children inherit an ignored signal; so the kernel must know that it is one. */
+static void a_signal_that_the_host_comes_to_ignore_is_given_up(void **state)
+{
+    (void)state;
+    int number = start();
+    struct sigaction action = {.sa_handler = SIG_IGN}, kernel;
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, NULL), 0);
+    assert_int_equal(sigaction(number, NULL, &kernel), 0);
+    assert_true(kernel.sa_handler == SIG_IGN);
+    assert_false(rth__sigmux_installed());
+    int other = rth__sigmux_acquire();
+    assert_true(other > 0);
+    assert_int_not_equal(other, number);
+    assert_int_equal(rth__sigmux_signal(), other);
+    queue_to_self(other, rth__sigmux_cookie(RTH_SIGMUX_CPU, 3));
+    assert_int_equal(ours, 1);
+    /* The first one is all the host's again. */
+    action.sa_handler = plain_handler;
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, &kernel), 0);
+    assert_true(kernel.sa_handler == SIG_IGN);
+    assert_int_equal(sigaction(number, NULL, &kernel), 0);
+    assert_true(kernel.sa_handler == plain_handler);
+}
+
+/* Until our timers have moved, theirs must not reach the handler the host then installs. */
+static void a_handler_after_ignoring_does_not_get_our_signals(void **state)
+{
+    (void)state;
+    int number = start();
+    struct sigaction action = {.sa_handler = SIG_IGN};
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, NULL), 0);
+    action.sa_handler = plain_handler;
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, NULL), 0);
+    queue_to_self(number, rth__sigmux_cookie(RTH_SIGMUX_CPU, 3));
+    assert_int_equal(hosts, 0);
+    assert_int_equal(ours, 1);
+}
+
+static void a_handler_replaced_behind_our_back_is_respected(void **state)
+{
+    (void)state;
+    int number = start();
+    struct sigaction action = {.sa_handler = plain_handler}, seen;
+    assert_int_equal(sigaction(number, &action, NULL), 0);
+    assert_false(rth__sigmux_installed());
+    int other = rth__sigmux_acquire();
+    assert_true(other > 0);
+    assert_int_not_equal(other, number);
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, NULL, &seen), 0);
+    assert_true(seen.sa_handler == plain_handler);
+    assert_int_equal(raise(number), 0);
+    assert_int_equal(hosts, 1);
+}
+
+static void an_adopted_child_goes_on_with_the_hosts_view(void **state)
+{
+    (void)state;
+    int number = start();
+    struct sigaction action = {.sa_handler = plain_handler};
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, NULL), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        rth__enable_on(getpid(), 2);
+        rth__sigmux_child_reset();
+        struct sigaction seen;
+        bool fine = rth__sigmux_host_action_sigsafe(number, NULL, &seen) == 0 &&
+                    seen.sa_handler == plain_handler && rth__sigmux_acquire() == number;
+        (void)raise(number);
+        _exit(fine && hosts == 1 ? 0 : 1);
+    }
+    int status = 1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void what_a_handler_leaves_in_errno_stays(void **state)
+{
+    (void)state;
+    int number = start();
+    struct sigaction action = {.sa_handler = set_errno};
+    assert_int_equal(rth__sigmux_host_action_sigsafe(number, &action, NULL), 0);
+    errno = 1;
+    assert_int_equal(raise(number), 0);
+    assert_int_equal(errno, 88);
 }
 
 /* A host that saves the old action and installs it again does not install ours above itself. */
@@ -278,7 +392,13 @@ static void there_is_no_moment_at_which_the_default_action_holds(void **state)
 
 RTH_TEST_MAIN(cmocka_unit_test(a_signal_with_our_cookie_reaches_our_handler),
               cmocka_unit_test(a_foreign_signal_reaches_the_hosts_handler_with_its_siginfo),
-              cmocka_unit_test(the_host_reads_back_what_it_installed),
+              cmocka_unit_test(the_host_reads_back_what_the_kernel_would_tell),
+              cmocka_unit_test(our_own_handler_put_back_by_the_host_does_not_loop),
+              cmocka_unit_test(a_signal_that_the_host_comes_to_ignore_is_given_up),
+              cmocka_unit_test(a_handler_after_ignoring_does_not_get_our_signals),
+              cmocka_unit_test(a_handler_replaced_behind_our_back_is_respected),
+              cmocka_unit_test(an_adopted_child_goes_on_with_the_hosts_view),
+              cmocka_unit_test(what_a_handler_leaves_in_errno_stays),
               cmocka_unit_test(putting_back_what_was_read_does_not_loop),
               cmocka_unit_test(other_signals_are_none_of_its_business),
               cmocka_unit_test(a_one_shot_handler_runs_once_and_then_the_default_holds),

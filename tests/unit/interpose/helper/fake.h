@@ -30,7 +30,7 @@ struct fake_runtime {
     int prepared, abandoned, ran, calm_points, forked, ids, quiesced, resumed, signals;
     int last_signal, last_kind;
     /* A signal whose handler is the runtime's, and what the host believes of it. */
-    int owned_signal, host_actions;
+    int owned_signal, host_actions, signals_asked;
     struct sigaction host_action;
     int ids_begun; /* begun and not ended */
     bool pauses_for_ids;
@@ -145,6 +145,15 @@ static int fake_host_action(int signal_number, const struct sigaction *action,
     return 0;
 }
 
+/* Ours carry this value. */
+#define FAKE_COOKIE 4711
+
+static bool fake_is_runtimes(const siginfo_t *info)
+{
+    fake.signals_asked++;
+    return info->si_code == SI_QUEUE && info->si_value.sival_int == FAKE_COOKIE;
+}
+
 static struct rth_interpose_ops fake_ops;
 
 /* The table, live in this process. Forked children start unadopted. */
@@ -172,6 +181,7 @@ static inline const struct rth_interpose_ops *fake_runtime_new(void)
         .threads_resume = fake_resume,
         .signal_action_sigsafe = fake_signal,
         .signal_host_action_sigsafe = fake_host_action,
+        .signal_is_runtimes_sigsafe = fake_is_runtimes,
     };
     return &fake_ops;
 }
