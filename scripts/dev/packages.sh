@@ -17,9 +17,10 @@ packages_for() {
         test)
             echo libcmocka-dev python3 git clang-14 libclang-rt-14-dev llvm-14
             echo memcached nginx-light postgresql prometheus util-linux musl-tools libcap2-bin
+            echo strace gdb binutils
             ;;
         # The peers that our own parts are measured beside.
-        bench) echo libunwind8 google-perftools ;;
+        bench) echo libunwind8 libgoogle-perftools4 ;;
         lint) echo clang-format-14 shellcheck universal-ctags ;;
         esac
     done

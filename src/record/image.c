@@ -23,7 +23,7 @@ static ssize_t read_vm(uint64_t address, void *buffer, size_t size_bytes)
     struct iovec local = {.iov_base = buffer, .iov_len = size_bytes};
     /* An address of the image, never dereferenced here. */
     struct iovec remote = {.iov_base = (void *)(uintptr_t)address, .iov_len = size_bytes};
-    return RTH__RAW(SYS_process_vm_readv, rth__raw_getpid_sigsafe(), &local, 1ul, &remote, 1ul,
+    return RTH__RAW(SYS_process_vm_readv, rth__raw_gettid_sigsafe(), &local, 1ul, &remote, 1ul,
                     0ul);
 }
 

@@ -81,22 +81,22 @@ class CpuCase(harness.Case):
 
 
 class Accuracy(CpuCase):
-    def test_one_thread_at_100_hz(self):
+    def test_one_thread_at_100_hz(self):  # serial timeout=300
         self.assert_accurate(1, 8000, 0, 100)
 
-    def test_one_thread_at_1000_hz(self):
+    def test_one_thread_at_1000_hz(self):  # serial timeout=300
         self.assert_accurate(1, 5000, 0, 1000)
 
-    def test_four_threads_at_100_hz(self):
+    def test_four_threads_at_100_hz(self):  # serial timeout=300
         self.assert_accurate(4, 3000, 0, 100)
 
-    def test_sixty_four_threads_at_100_hz(self):
+    def test_sixty_four_threads_at_100_hz(self):  # serial timeout=300
         self.assert_accurate(64, 200, 0, 100)
 
-    def test_sixty_four_threads_at_1000_hz(self):
+    def test_sixty_four_threads_at_1000_hz(self):  # serial timeout=300
         self.assert_accurate(64, 150, 0, 1000)
 
-    def test_threads_that_live_less_than_a_period(self):
+    def test_threads_that_live_less_than_a_period(self):  # serial timeout=300
         self.assert_accurate(2, 5000, 6, 100)
 
 

@@ -148,6 +148,15 @@ class Routes(RedisCase):
         self.assertIsNone(answers[0].header("Transfer-Encoding"))
 
 
+class Tool(RedisCase):
+    def test_it_is_found_by_its_pid_though_it_wrote_over_its_environment(self):
+        program = self.start_redis()
+        with open("/proc/%d/environ" % program.pid, "rb") as file:
+            self.assertNotIn(b"XDG_RUNTIME_DIR=" + self.path("run").encode(), file.read())
+        result = self.run_to_end([self.rthooks, "version", str(program.pid)], hooked=False)
+        self.assertEqual(result.status, 0, result)
+
+
 class GoShape(RedisCase):
     # method, path, status, content type, x-go-pprof, start of the body: what Go's net/http/pprof
     # answers to the same requests.

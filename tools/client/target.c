@@ -2,6 +2,7 @@
 #include "client/target.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -144,6 +145,52 @@ static bool read_runtime_dir(pid_t pid, char *ret_path, size_t path_size)
     return found;
 }
 
+/* True with the runtime folder of a thread that keeps a folder "rthooks" open: rth-admin does. */
+static bool folder_of_thread(const char *fds_path, char *ret_path, size_t path_size)
+{
+    static const char ending[] = "/rthooks";
+    DIR *fds = opendir(fds_path);
+    bool found = false;
+    struct dirent *entry;
+    while (fds != NULL && !found && (entry = readdir(fds)) != NULL) {
+        char link[RTH_RUNDIR_PATH_BYTES];
+        ssize_t length = readlinkat(dirfd(fds), entry->d_name, link, sizeof(link) - 1);
+        ssize_t folder_length = length - (ssize_t)(sizeof(ending) - 1);
+        if (length < 0 || folder_length <= 0 || (size_t)folder_length >= path_size)
+            continue;
+        link[length] = '\0';
+        found = link[0] == '/' && strcmp(link + folder_length, ending) == 0;
+        if (found)
+            snprintf(ret_path, path_size, "%.*s", (int)folder_length, link);
+    }
+    if (fds != NULL)
+        (void)closedir(fds);
+    return found;
+}
+
+/* A program may have written over its environment (redis makes its title of it): then the
+ * descriptors of our threads tell. What is found is checked like any other candidate. */
+static bool find_runtime_dir(pid_t pid, char *ret_path, size_t path_size)
+{
+    char tasks_path[64];
+    snprintf(tasks_path, sizeof(tasks_path), "/proc/%d/task", (int)pid);
+    DIR *tasks = opendir(tasks_path);
+    bool found = false;
+    struct dirent *entry;
+    while (tasks != NULL && !found && (entry = readdir(tasks)) != NULL) {
+        char path[128], name[32] = "";
+        snprintf(path, sizeof(path), "%s/%.20s/comm", tasks_path, entry->d_name);
+        if (entry->d_name[0] == '.' || rth__read_file_at(AT_FDCWD, path, name, sizeof(name)) <= 0 ||
+            strncmp(name, "rth-admin\n", sizeof(name)) != 0)
+            continue;
+        snprintf(path, sizeof(path), "%s/%.20s/fd", tasks_path, entry->d_name);
+        found = folder_of_thread(path, ret_path, path_size);
+    }
+    if (tasks != NULL)
+        (void)closedir(tasks);
+    return found;
+}
+
 /* The number by which the process itself knows this user: inside a user namespace it differs. */
 static uint32_t uid_inside(pid_t pid, uint32_t uid)
 {
@@ -196,9 +243,10 @@ static int find_socket_of_process(struct target *target, char *ret_message, size
         return root_fd;
     }
     uint32_t euid = target->status.uid[1];
-    bool has_runtime_dir = read_runtime_dir(target->pid, runtime_dir, sizeof(runtime_dir));
     rth__rundir_socket_name(target->status.ns_pid, target->socket_name,
                             sizeof(target->socket_name));
+    bool has_runtime_dir = read_runtime_dir(target->pid, runtime_dir, sizeof(runtime_dir)) ||
+                           find_runtime_dir(target->pid, runtime_dir, sizeof(runtime_dir));
     for (unsigned i = 0; i < RTH_RUNDIR_CANDIDATES; i++) {
         char path[RTH_RUNDIR_PATH_BYTES];
         struct stat info;

@@ -196,6 +196,7 @@ struct group {
 };
 struct turn {
     struct group group[2]; /* [is_active] */
+    int64_t active_ns;     /* CPU that makes a thread active */
 };
 
 static void sort_locked(struct rth_cpu_slot *slot, void *userdata)
@@ -204,7 +205,7 @@ static void sort_locked(struct rth_cpu_slot *slot, void *userdata)
     if (slot->masked)
         return;
     int64_t cpu_ns = rth__clock_thread_cpu_ns_sigsafe(slot->tid);
-    slot->is_active = cpu_ns != slot->turn_cpu_ns;
+    slot->is_active = cpu_ns - slot->turn_cpu_ns >= turn->active_ns;
     slot->turn_cpu_ns = cpu_ns;
     turn->group[slot->is_active].threads++;
 }
@@ -265,8 +266,9 @@ void rth__cpu_timers_take_turns_locked(int64_t now_ns)
     /* Half: the sweeps that call us come a little early or late. */
     if ((timers->allowed == 0 && timers->existing == 0) || now_ns - last_turn_ns < turn_ns / 2)
         return;
+    /* A hundredth of a CPU. */
+    struct turn turn = {.active_ns = (last_turn_ns != 0 ? now_ns - last_turn_ns : turn_ns) / 100};
     last_turn_ns = now_ns;
-    struct turn turn = {0};
     rth__cpu_slots_each_locked(sort_locked, &turn);
     struct group *active = &turn.group[1], *rest = &turn.group[0];
     uint32_t for_rest = active->threads == 0 ? timers->allowed : timers->allowed / 4;
