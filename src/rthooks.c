@@ -120,12 +120,6 @@ static void ids_change_end(bool paused)
         threads_resume();
 }
 
-static void child_forked_sigsafe(void)
-{
-    rth__thread_forget_self_sigsafe();
-    rth__fork_child_forked_sigsafe();
-}
-
 static struct rth_interpose_ops interpose_ops = {
     .struct_size = sizeof(interpose_ops),
     .version = RTH_INTERPOSE_ABI_VERSION,
@@ -133,7 +127,7 @@ static struct rth_interpose_ops interpose_ops = {
     .thread_abandon = rth__thread_abandon,
     .thread_run = rth__thread_run,
     .child_calm = rth__fork_child_calm,
-    .child_forked_sigsafe = child_forked_sigsafe,
+    .child_forked_sigsafe = rth__fork_child_forked_sigsafe,
     .ids_change_begin = ids_change_begin,
     .ids_change_end = ids_change_end,
     .threads_quiesce = threads_quiesce,
@@ -249,7 +243,7 @@ static int start_everything(const struct rth_opts *opts, const struct rth_interp
     if (error == 0)
         error = rth__family_init(identity->pid, identity->starttime_ticks, geteuid());
     if (error == 0)
-        error = rth__fork_init(adopt_child, facts->interposed);
+        error = rth__fork_init(adopt_child, rth__thread_forget_self_sigsafe, facts->interposed);
     if (error != 0)
         return error;
     rth__runtime_facts_set(facts);

@@ -187,6 +187,8 @@ void *rth__arena_map_wipeonfork_nomalloc(size_t size_bytes)
         (void)munmap(pages, size_bytes);
         return NULL;
     }
+    RTH__LOCK_SCOPE(&arena_lock);
+    stats.reserved_bytes += size_bytes;
     return pages;
 }
 

@@ -20,6 +20,7 @@ void rth__arena_free_nomalloc(void *block, size_t size_bytes);
 
 struct rth_arena_stats {
     uint64_t mapped_bytes, used_bytes, cap_bytes, refused;
+    uint64_t reserved_bytes; /* wiped on fork; outside the cap, and touched only as far as needed */
 };
 void rth__arena_stats(struct rth_arena_stats *ret_stats);
 void rth__arena_child_reset(void);

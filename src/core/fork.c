@@ -41,6 +41,7 @@ const struct rth_option rth__fork_options[RTH_FORK_OPTION_COUNT] = {
 static struct rth_lock fork_lock = RTH_LOCK_INIT(RTH_RANK_FORK);
 /* Set by rth__fork_init, constant afterwards. */
 static int (*adopt_child)(void);
+static void (*child_forked_sigsafe)(void);
 static bool reports_calm_points;
 static pid_t started_pid; /* where the runtime runs: not a child */
 
@@ -78,8 +79,15 @@ static void note_child(pid_t pid)
     rth__lock_reset(&fork_lock);
 }
 
+bool rth__fork_interposed(void)
+{
+    return reports_calm_points;
+}
+
 void rth__fork_child_forked_sigsafe(void)
 {
+    if (child_forked_sigsafe != NULL)
+        child_forked_sigsafe();
     note_child(rth__raw_getpid_sigsafe());
 }
 
@@ -120,15 +128,15 @@ static void fork_handler_child(void)
 {
     if (adopt_child == NULL || started_pid == 0)
         return;
+    rth__fork_child_forked_sigsafe();
     pid_t pid = rth__raw_getpid_sigsafe();
-    note_child(pid);
     /* Without an interposer nobody will report a calm point, so a lazy child gets its thread at
      * once; the thread then keeps still until the child has lived long enough. */
     if (mode_is("now") || (mode_is("lazy") && !reports_calm_points))
         (void)try_adopt(pid);
 }
 
-int rth__fork_init(int (*adopt)(void), bool calm_points)
+int rth__fork_init(int (*adopt)(void), void (*forked_sigsafe)(void), bool interposed)
 {
     static bool registered;
     if (!registered) {
@@ -138,7 +146,8 @@ int rth__fork_init(int (*adopt)(void), bool calm_points)
         registered = true;
     }
     adopt_child = adopt;
-    reports_calm_points = calm_points;
+    child_forked_sigsafe = forked_sigsafe;
+    reports_calm_points = interposed;
     started_pid = rth__raw_getpid_sigsafe();
     return 0;
 }

@@ -22,13 +22,16 @@
 extern const struct rth_option rth__fork_options[RTH_FORK_OPTION_COUNT];
 
 /* adopt: resets every layer and starts the child's thread; called with RTH_RANK_FORK held.
- * calm_points: an interposer will report them; without one a lazy child is adopted at once. */
-int rth__fork_init(int (*adopt)(void), bool calm_points);
+ * forked_sigsafe: runs in every child that is noticed, before anything else of ours there.
+ * interposed: calm points will be reported; without it a lazy child is adopted at once. */
+int rth__fork_init(int (*adopt)(void), void (*forked_sigsafe)(void), bool interposed);
 /* Children made from now on stay inert. */
 void rth__fork_stop(void);
 /* See struct rth_interpose_ops. */
 int64_t rth__fork_child_calm(void);
 void rth__fork_child_forked_sigsafe(void);
 const char *rth__fork_mode_name(void);
+/* Whether an interposer tells the runtime of the host's threads, children and waits. */
+bool rth__fork_interposed(void);
 
 #endif /* RTH_CORE_FORK_H */

@@ -156,7 +156,8 @@ static const struct rth_metric own_metrics[] = {
                  .help = "CPU time used by the threads of rthooks.",
                  .flags = RTH_METRIC_CUMULATIVE | RTH_METRIC_FLOAT | RTH_METRIC_FIRST_ONLY},
     [OWN_MEMORY] = {.key = "/rthooks/memory:bytes",
-                    .help = "Memory mapped by rthooks, and resident stacks of its threads.",
+                    .help = "Memory mapped by rthooks, touched or not, and resident stacks of its "
+                            "threads.",
                     .flags = RTH_METRIC_FIRST_ONLY},
 };
 
@@ -168,8 +169,9 @@ static void collect_own(int pid, struct rth_metric_value *ret_values)
     rth__arena_stats(&arena);
     ret_values[OWN_CPU] =
         (struct rth_metric_value){true, (double)rth__service_thread_cpu_ns() / 1e9};
-    ret_values[OWN_MEMORY] = (struct rth_metric_value){
-        true, (double)arena.mapped_bytes + (double)rth__service_thread_stack_bytes()};
+    ret_values[OWN_MEMORY] =
+        (struct rth_metric_value){true, (double)arena.mapped_bytes + (double)arena.reserved_bytes +
+                                            (double)rth__service_thread_stack_bytes()};
 }
 
 static const struct rth_artefact artefacts[] = {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/capability.h"
+#include "core/fork.h"
 #include "rthooks/version.h"
 
 void rth__comments_add(struct rth_comments *comments, const char *format, ...)
@@ -39,4 +40,9 @@ void rth__comments_init(struct rth_comments *comments)
         used += length > 0 ? (size_t)length : 0;
     }
     rth__comments_add(comments, "running: %s", names);
+    rth__comments_add(comments, "hooks: %s",
+                      rth__fork_interposed()
+                          ? "threads,waits,signals,fork"
+                          : "none (librthooks_interpose.so is not attached): threads are found by "
+                            "looking, waits through the kernel alone");
 }

@@ -18,6 +18,7 @@
 #include "core/service_thread.h"
 #include "record/module.h"
 #include "symbols/symbols.h"
+#include "unwind/unwind.h"
 
 struct question {
     size_t capacity, count;
@@ -166,8 +167,9 @@ static int answer(struct question *question, const char *text, size_t size_bytes
     question->addresses = rth__arena_alloc_nomalloc(list_bytes);
     question->frames = rth__arena_alloc_nomalloc(list_bytes);
     if (question->addresses != NULL && question->frames != NULL) {
-        /* Fails where /proc is missing: then what is known already has to do. */
-        (void)rth__modules_refresh(rth__root_fd());
+        /* Fails where /proc is missing: then what is known already has to do. The walker's refresh,
+         * so that no module is ever known without its rows. */
+        (void)rth__unwind_refresh(rth__root_fd());
         take_words(question, text, size_bytes);
         (void)rth__sink_puts(sink, "num_symbols: 1\n");
         error = write_names(question, sink);

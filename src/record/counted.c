@@ -17,10 +17,11 @@
 #include "record/facts.h"
 #include "record/stacks.h"
 
-#define ROWS       8192u
-#define PROBES     64u
-#define KINDS_MAX  6u
-#define OVERFLOWED 0u /* index of the row for what found no room; its key is never set */
+#define ROWS           8192u
+#define PROBES         64u
+#define KINDS_MAX      6u
+#define SNAPSHOT_SLACK 64u /* rows that may be claimed while a snapshot is taken */
+#define OVERFLOWED     0u  /* index of the row for what found no room; its key is never set */
 
 struct row {
     _Atomic uint64_t key; /* stack id << 32 | label set + 1; 0: free */
@@ -131,29 +132,44 @@ static void read_values(const struct rth_counted_rows *rows, uint32_t index,
         ret_values[i] = atomic_load_explicit(&rows->rows[index].values[i], memory_order_relaxed);
 }
 
-struct rth_snapshot *rth__snapshot_take(struct rth_counted *counted)
+/* False when rows were claimed meanwhile and the rest found no room. */
+static bool keep_rows(const struct rth_counted_rows *rows, struct rth_snapshot *snapshot,
+                      size_t room)
 {
-    unsigned slot = rth__generation_pin();
-    const struct rth_counted_rows *rows = counted->rows[slot];
-    /* Rows claimed after this look are new, as if they had been zero: that is what they were. */
-    size_t room = rows != NULL ? atomic_load_explicit(&rows->used, memory_order_relaxed) + 1 : 0;
-    size_t size_bytes = sizeof(struct rth_snapshot) + room * sizeof(struct kept_row);
-    struct rth_snapshot *snapshot = rth__arena_alloc_nomalloc(size_bytes);
-    if (snapshot == NULL) {
-        rth__generation_unpin(slot);
-        return NULL;
-    }
-    snapshot->counted = counted;
-    snapshot->slot = slot;
-    snapshot->size_bytes = size_bytes;
-    for (uint32_t index = 0; rows != NULL && index < ROWS && snapshot->count < room; index++) {
+    snapshot->count = 0;
+    for (uint32_t index = 0; rows != NULL && index < ROWS; index++) {
         if (!in_use(rows, index))
             continue;
+        if (snapshot->count == room)
+            return false;
         struct kept_row *kept = &snapshot->rows[snapshot->count++];
         kept->index = index;
         read_values(rows, index, kept->values);
     }
-    return snapshot;
+    return true;
+}
+
+struct rth_snapshot *rth__snapshot_take(struct rth_counted *counted)
+{
+    unsigned slot = rth__generation_pin();
+    const struct rth_counted_rows *rows = counted->rows[slot];
+    uint32_t used = rows != NULL ? atomic_load_explicit(&rows->used, memory_order_relaxed) : 0;
+    size_t room = used + SNAPSHOT_SLACK;
+    for (;;) {
+        size_t size_bytes = sizeof(struct rth_snapshot) + room * sizeof(struct kept_row);
+        struct rth_snapshot *snapshot = rth__arena_alloc_nomalloc(size_bytes);
+        if (snapshot == NULL)
+            break;
+        snapshot->counted = counted;
+        snapshot->slot = slot;
+        snapshot->size_bytes = size_bytes;
+        if (keep_rows(rows, snapshot, room))
+            return snapshot;
+        rth__arena_free_nomalloc(snapshot, size_bytes);
+        room = room * 2 < ROWS ? room * 2 : ROWS; /* all there can be */
+    }
+    rth__generation_unpin(slot);
+    return NULL;
 }
 
 void rth__snapshot_free(struct rth_snapshot *snapshot)

@@ -116,6 +116,7 @@ static void write_cost(struct rth_json *json)
     rth__json_object_begin(json);
     rth__json_member_double(json, "cpu_seconds", (double)rth__service_thread_cpu_ns() / 1e9);
     rth__json_member_uint(json, "memory_mapped_bytes", arena.mapped_bytes);
+    rth__json_member_uint(json, "memory_reserved_bytes", arena.reserved_bytes);
     rth__json_member_uint(json, "memory_used_bytes", arena.used_bytes);
     rth__json_member_uint(json, "memory_cap_bytes", arena.cap_bytes);
     rth__json_member_uint(json, "memory_refused", arena.refused);

@@ -6,8 +6,9 @@
  * is always readable; a block that is reused gets a new generation. A child sees zeroed blocks:
  * whoever holds one there finds generation 0 and leaves it alone.
  * Threads: prepare on the creator, run on the new thread, find on rth-work. Locks: the free list
- * (RTH_RANK_THREADS), for a few instructions; states and fields are published by a release store
- * of the state.
+ * and the index by tid (RTH_RANK_THREADS), for a few instructions; states and fields are published
+ * by a release store of the state. Readers go through the index without the lock; one that finds
+ * nothing while blocks move looks again under it.
  * Failure: no memory means a thread without a block, counted. Cost: about 50 ns per thread.
  */
 #include "thread/registry.h"
@@ -26,6 +27,9 @@
 
 #define CHUNK_BLOCKS 256
 #define CHUNKS_MAX   256 /* 65,536 threads */
+#define BUCKETS      4096u
+/* A reader that has gone so far has been led from chain to chain by blocks that move. */
+#define CHAIN_STEPS_MAX 4096u
 
 struct block {
     _Atomic uint32_t state; /* enum rth_thread_state */
@@ -33,18 +37,25 @@ struct block {
     int tid;                /* written by the thread itself before LIVE */
     int creator_tid;        /* the rest: written by the creator before CREATED */
     int64_t created_ns;
-    void *(*start)(void *);
+    union {
+        void *(*start)(void *);
+        struct block *next_free; /* while FREE; protected by blocks_lock */
+    };
     void *argument;
-    struct block *next_free;         /* protected by free_lock */
-    struct rth_thread_shared shared; /* the thread's wrappers write it */
+    struct block *_Atomic next_in_bucket; /* written under blocks_lock */
+    struct rth_thread_shared shared;      /* the thread's wrappers write it */
 };
 _Static_assert(sizeof(struct block) == 64, "a block is a cache line");
 
-static struct rth_lock free_lock = RTH_LOCK_INIT(RTH_RANK_THREADS);
-/* Protected by free_lock; chunk_count only grows and is published by a release store. */
+static struct rth_lock blocks_lock = RTH_LOCK_INIT(RTH_RANK_THREADS);
+/* Protected by blocks_lock. */
 static struct block *free_list;
 static struct block *chunks[CHUNKS_MAX];
-static _Atomic unsigned chunk_count;
+static unsigned chunk_count;
+/* Running threads by tid; written under blocks_lock. A child inherits the heads, which lead to
+ * wiped blocks, and clears them before it uses them. */
+static struct block *_Atomic buckets[BUCKETS];
+static _Atomic uint64_t taken_out_count; /* of a bucket: the block may be in another one since */
 
 static const struct rth_thread_observer *_Atomic observer;
 /* The interposer's; NULL without one. Written at start. */
@@ -65,13 +76,40 @@ static void add_chunk_locked(void)
         blocks[i].next_free = free_list;
         free_list = &blocks[i];
     }
-    chunks[chunk_count] = blocks;
-    atomic_store_explicit(&chunk_count, chunk_count + 1, memory_order_release);
+    chunks[chunk_count++] = blocks;
+}
+
+static struct block *_Atomic *bucket_of(int tid)
+{
+    return &buckets[(unsigned)tid % BUCKETS];
+}
+
+static void put_into_bucket(struct block *block)
+{
+    RTH__LOCK_SCOPE(&blocks_lock);
+    struct block *_Atomic *bucket = bucket_of(block->tid);
+    struct block *first = atomic_load_explicit(bucket, memory_order_relaxed);
+    atomic_store_explicit(&block->next_in_bucket, first, memory_order_relaxed);
+    atomic_store_explicit(bucket, block, memory_order_release);
+}
+
+/* What it leads to stays: a reader that stands on it goes on. */
+static void take_out_of_bucket_locked(struct block *block)
+{
+    struct block *_Atomic *link = bucket_of(block->tid);
+    struct block *at;
+    while ((at = atomic_load_explicit(link, memory_order_relaxed)) != NULL && at != block)
+        link = &at->next_in_bucket;
+    if (at == NULL)
+        return;
+    struct block *next = atomic_load_explicit(&block->next_in_bucket, memory_order_relaxed);
+    atomic_store_explicit(link, next, memory_order_release);
+    atomic_fetch_add_explicit(&taken_out_count, 1, memory_order_acq_rel);
 }
 
 static struct block *take_block(void)
 {
-    RTH__LOCK_SCOPE(&free_lock);
+    RTH__LOCK_SCOPE(&blocks_lock);
     if (free_list == NULL)
         add_chunk_locked();
     struct block *block = free_list;
@@ -82,9 +120,12 @@ static struct block *take_block(void)
     return block;
 }
 
+/* Of a thread that has run, or was never created: that one has no tid. */
 static void give_block(struct block *block)
 {
-    RTH__LOCK_SCOPE(&free_lock);
+    RTH__LOCK_SCOPE(&blocks_lock);
+    if (block->tid != 0)
+        take_out_of_bucket_locked(block);
     atomic_store_explicit(&block->state, RTH_THREAD_FREE, memory_order_release);
     block->next_free = free_list;
     free_list = block;
@@ -158,6 +199,7 @@ void *rth__thread_run(void *handle)
     block->tid = rth__raw_gettid_sigsafe();
     live_count++;
     show_waits_in(block);
+    put_into_bucket(block);
     atomic_store_explicit(&block->state, RTH_THREAD_LIVE, memory_order_release);
     const struct rth_thread_observer *told = atomic_load_explicit(&observer, memory_order_acquire);
     if (told != NULL)
@@ -170,18 +212,35 @@ void *rth__thread_run(void *handle)
     return result;
 }
 
+/* False when it gave up. */
+static bool search_bucket(int tid, unsigned steps_max, const struct block **ret_block)
+{
+    const struct block *block = atomic_load_explicit(bucket_of(tid), memory_order_acquire);
+    for (unsigned steps = 0; block != NULL; steps++) {
+        if (steps == steps_max)
+            return false;
+        if (atomic_load_explicit(&block->state, memory_order_acquire) == RTH_THREAD_LIVE &&
+            block->tid == tid)
+            break;
+        block = atomic_load_explicit(&block->next_in_bucket, memory_order_acquire);
+    }
+    *ret_block = block;
+    return true;
+}
+
 static const struct block *live_block_of(int tid)
 {
-    unsigned count = atomic_load_explicit(&chunk_count, memory_order_acquire);
-    for (unsigned i = 0; i < count; i++) {
-        for (size_t k = 0; k < CHUNK_BLOCKS; k++) {
-            const struct block *block = &chunks[i][k];
-            if (atomic_load_explicit(&block->state, memory_order_acquire) == RTH_THREAD_LIVE &&
-                block->tid == tid)
-                return block;
-        }
-    }
-    return NULL;
+    const struct block *block = NULL;
+    uint64_t before = atomic_load_explicit(&taken_out_count, memory_order_acquire);
+    bool complete = search_bucket(tid, CHAIN_STEPS_MAX, &block);
+    if (block != NULL)
+        return block;
+    atomic_thread_fence(memory_order_acquire);
+    if (complete && atomic_load_explicit(&taken_out_count, memory_order_relaxed) == before)
+        return NULL;
+    RTH__LOCK_SCOPE(&blocks_lock);
+    (void)search_bucket(tid, CHUNKS_MAX * CHUNK_BLOCKS, &block);
+    return block;
 }
 
 bool rth__thread_find(int tid, struct rth_thread_info *ret_info)
@@ -217,12 +276,14 @@ void rth__thread_registry_start(void (*shared_set)(struct rth_thread_shared *sha
     block->creator_tid = 0;
     block->created_ns = 0; /* not created under our eyes: /proc knows its age */
     live_count++;
+    put_into_bucket(block);
     atomic_store_explicit(&block->state, RTH_THREAD_LIVE, memory_order_release);
     show_waits_in(block);
 }
 
 void rth__thread_forget_self_sigsafe(void)
 {
+    /* No block is touched: the parent's reads as zero here, and no list of it is ours. */
     show_waits_in(NULL);
 }
 
@@ -243,9 +304,11 @@ uint64_t rth__thread_live_count(void)
 
 void rth__thread_registry_child_reset(void)
 {
-    rth__lock_reset(&free_lock);
+    rth__lock_reset(&blocks_lock);
     /* The chunks read as zero here: all blocks are free, none is on the list. Rebuild it. */
     free_list = NULL;
+    for (size_t i = 0; i < BUCKETS; i++)
+        atomic_store_explicit(&buckets[i], NULL, memory_order_relaxed);
     for (unsigned i = 0; i < chunk_count; i++) {
         for (size_t k = 0; k < CHUNK_BLOCKS; k++) {
             chunks[i][k].next_free = free_list;

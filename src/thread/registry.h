@@ -31,7 +31,8 @@ struct rth_thread_shared; /* interpose/abi.h */
 /* How the calling thread's wrappers are told where to show where they wait; NULL without an
  * interposer. Also gives the calling thread, the host's first one, a block. */
 void rth__thread_registry_start(void (*shared_set)(struct rth_thread_shared *shared));
-/* In a child, right after fork: its block is the parent's. Signal-safe. */
+/* In a child, right after fork, however often: its block is the parent's, and wiped. Signal-safe.
+ */
 void rth__thread_forget_self_sigsafe(void);
 /* The part of a thread's block that its wrappers write; NULL when tid has no block. The memory is
  * never given back, but may pass to another thread: see rth_thread_shared. */

@@ -20,6 +20,8 @@
 
 _Atomic(const struct rth_rows *) rth__rows_of_module_sigsafe[RTH_MODULES_MAX];
 _Atomic bool rth__unknown_code_met_sigsafe;
+/* A loaded module is still without rows and may get them the next time. */
+static _Atomic bool refresh_unfinished;
 
 /* The refresh's own. */
 enum { NOT_TRIED, COMPILED, HOPELESS };
@@ -85,7 +87,8 @@ static int batch_compile(struct rth_image_reader *reader, uint32_t *next_id)
             batch_id[count++] = id;
         else if (error == -ENOENT || error == -EBADMSG)
             give_up(id);
-        /* Anything else: short of memory, or unmapped meanwhile. Tried again the next time. */
+        else /* short of memory, or unmapped meanwhile */
+            atomic_store_explicit(&refresh_unfinished, true, memory_order_relaxed);
     }
     return count;
 }
@@ -99,9 +102,9 @@ static int batch_publish(int count, bool verified)
         const struct rth_module *module = rth__module_by_id_sigsafe(batch_id[i]);
         if (!verified || !module->loaded || module->last_load_bias != fresh->load_bias) {
             rth__rows_free(fresh->rows);
+            atomic_store_explicit(&refresh_unfinished, true, memory_order_relaxed);
             continue;
         }
-        module_state[batch_id[i]] = COMPILED;
         count_add(&modules_compiled, 1);
         count_add(&row_total, fresh->rows->row_count);
         count_add(&row_bytes_total, fresh->rows->size_bytes);
@@ -109,6 +112,7 @@ static int batch_publish(int count, bool verified)
         count_add(&fdes_refused_total, fresh->counts.fdes_refused);
         atomic_store_explicit(&rth__rows_of_module_sigsafe[batch_id[i]], fresh->rows,
                               memory_order_release);
+        module_state[batch_id[i]] = COMPILED; /* last: a child forked before has both or neither */
         published++;
     }
     return published;
@@ -117,6 +121,7 @@ static int batch_publish(int count, bool verified)
 int rth__unwind_refresh(int root_fd)
 {
     atomic_store_explicit(&rth__unknown_code_met_sigsafe, false, memory_order_relaxed);
+    atomic_store_explicit(&refresh_unfinished, false, memory_order_relaxed);
     int changed = rth__modules_refresh(root_fd);
     if (changed < 0)
         return changed;
@@ -135,7 +140,8 @@ int rth__unwind_refresh(int root_fd)
 
 bool rth__unwind_refresh_wanted(void)
 {
-    return atomic_load_explicit(&rth__unknown_code_met_sigsafe, memory_order_relaxed);
+    return atomic_load_explicit(&rth__unknown_code_met_sigsafe, memory_order_relaxed) ||
+           atomic_load_explicit(&refresh_unfinished, memory_order_relaxed);
 }
 
 void rth__unwind_stats(struct rth_unwind_stats *ret_stats)

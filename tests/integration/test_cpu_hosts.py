@@ -111,7 +111,8 @@ class Exits(HostCase):
 
 
 class Limits(HostCase):
-    UID = 54321  # nobody else's: the limit counts a user's signals
+    # Nobody else's, another test's neither: the limit counts a user's signals.
+    UID = 100000 + os.getpid()
 
     def start_limited(self, limit, threads, ms):
         harness.need_root("the limit is per user")

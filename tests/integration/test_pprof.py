@@ -476,10 +476,15 @@ while True:
         made = self.run_to_end([pgbench, "-i", "-q", "-s", "1", *common, "postgres"], hooked=False)
         self.assertEqual(made.status, 0, made)
         self.background([pgbench, "-n", "-c", "1", "-T", "200", *common, "postgres"])
-        backend = int(wait_until("the backend", lambda: query(
-            "select pid from pg_stat_activity where application_name = 'pgbench' limit 1")))
-        wait_until("its answer", lambda: fetch(
-            program.port, "/debug/pprof/cmdline?pid=%d" % backend).status == 200)
+
+        def backend_that_answers():
+            # pgbench looks around with a first connection that ends before the load begins.
+            pid = query("select pid from pg_stat_activity where application_name = 'pgbench' "
+                        "and state <> 'idle' limit 1")
+            answer = pid and fetch(program.port, "/debug/pprof/cmdline?pid=" + pid)
+            return int(pid) if answer and answer.status == 200 else None
+
+        backend = wait_until("a backend that answers", backend_that_answers)
         profile = self.assert_complete(program.port, backend)
         self.assertGreater(profile.cumulative("PostgresMain"), 0)
 
