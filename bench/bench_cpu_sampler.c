@@ -186,13 +186,13 @@ static void measure_rate(unsigned repeat)
     }
     rth__cpu_counts_read(&after);
     double samples = (double)(after.samples - before.samples);
-    double lost = (double)(after.lost_late - before.lost_late);
+    double lost_ns = (double)(after.lost_late_ns - before.lost_late_ns);
     (void)printf("{\"requested_hz\": %d, \"repeat\": %u", hz, repeat);
     print_cost("ours", OURS, repeat);
     if (peer_start != NULL)
         print_cost("gperftools", PEER, repeat);
     (void)printf(", \"samples\": %.0f, \"lost_percent\": %.3f, \"total_over_used\": %.4f}", samples,
-                 100 * lost / (samples + lost), weighed_ns / process_ns);
+                 100 * lost_ns / (weighed_ns + lost_ns), weighed_ns / process_ns);
     (void)fflush(stdout);
 }
 

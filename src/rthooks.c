@@ -42,6 +42,7 @@
 #include "os/rawsys.h"
 #include "processes/processes.h"
 #include "record/loader.h"
+#include "profile/capture.h"
 #include "profile/cpu/cpu.h"
 #include "profile/index.h"
 #include "profile/threads/dump.h"
@@ -61,6 +62,7 @@ static const struct rth_capability *const capability_table[] = {
     &rth__process_capability,     /* process_* series */
     &rth__metrics_capability,     /* /metrics, own cost */
     &rth__health_capability,      /* /livez, /readyz, /startupz */
+    &rth__capture_capability,     /* modules, unwinder, stacks, our signal */
     &rth__profile_capability,     /* /debug/pprof/ index, cmdline, symbol */
     &rth__cpu_capability,         /* CPU profiles */
     &rth__thread_dump_capability, /* stacks of all threads */
@@ -214,7 +216,7 @@ static void say_start(void)
                           "build_id=%.64s\n",
                           identity->service, identity->pid, rth_version(), admin->text,
                           rth__admin_port_is_free() ? "" : " (taken: unix socket alone)",
-                          rth__runtime_facts()->interposed ? "threads,fork" : "-",
+                          rth__runtime_facts()->interposed ? "cpu,threads,fork" : "cpu",
                           identity->build_id[0] != '\0' ? identity->build_id : "-");
     if (length > 0 && (size_t)length < sizeof(line))
         (void)rth__write_full(STDERR_FILENO, line, (size_t)length);

@@ -84,6 +84,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         take_step(rows, &rows->rules[i]);
     }
     rth__rows_free(rows);
+    for (uint64_t vaddr = 0; vaddr < size; vaddr += 1 + size / 64) {
+        uint64_t start, limit;
+        if (rth__eh_frame_function_at(&reader, &compiled, vaddr, &start, &limit) == 0)
+            check(start <= vaddr && vaddr < limit);
+    }
     rth__arena_stats(&after);
     check(after.used_bytes == before.used_bytes);
     return 0;

@@ -22,6 +22,7 @@
 #include "os/clock.h"
 #include "os/futex.h"
 #include "os/rawsys.h"
+#include "os/sigmask.h"
 
 /* The host's static thread-local storage comes off the stack, so a host with much of it gets the
  * larger one. */
@@ -133,11 +134,8 @@ int rth__service_thread_start(struct rth_service_thread *thread)
     thread->exited = 0;
     thread->tid = 0;
     /* The new thread inherits the mask. Fault signals stay open: blocked, they would kill. */
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
     sigset_t blocked, before;
-    (void)sigfillset(&blocked);
-    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-        (void)sigdelset(&blocked, faults[i]);
+    rth__sigmask_all_but_faults_sigsafe(&blocked);
     (void)pthread_sigmask(SIG_SETMASK, &blocked, &before);
 #ifdef __SANITIZE_THREAD__
     int error = -EINVAL; /* its own storage alone is larger than the small stack */

@@ -43,8 +43,10 @@ struct rth_proc_status {
     int threads;
     uint64_t vm_rss_kib, vm_size_kib;
     uint64_t cap_effective, cap_permitted;
-    int no_new_privs; /* -1 where the kernel does not say */
-    int seccomp;      /* 0 off, 1 strict, 2 filter, -1 unknown */
+    int no_new_privs;                         /* -1 where the kernel does not say */
+    int seccomp;                              /* 0 off, 1 strict, 2 filter, -1 unknown */
+    int seccomp_filters;                      /* how many; -1 where the kernel does not say */
+    uint64_t sig_pending, sig_pending_shared; /* of the thread, of the process */
     uint64_t sig_blocked, sig_ignored, sig_caught;
     uint64_t sig_queued, sig_queued_limit; /* SigQ */
 };

@@ -88,6 +88,9 @@ enum field {
     FIELD_VM_RSS,
     FIELD_NO_NEW_PRIVS,
     FIELD_SECCOMP,
+    FIELD_SECCOMP_FILTERS,
+    FIELD_SIG_PENDING,
+    FIELD_SIG_PENDING_SHARED,
     FIELD_COUNT,
 };
 
@@ -111,6 +114,9 @@ static const char *const field_keys[FIELD_COUNT] = {
     [FIELD_VM_RSS] = "VmRSS:",
     [FIELD_NO_NEW_PRIVS] = "NoNewPrivs:",
     [FIELD_SECCOMP] = "Seccomp:",
+    [FIELD_SECCOMP_FILTERS] = "Seccomp_filters:",
+    [FIELD_SIG_PENDING] = "SigPnd:",
+    [FIELD_SIG_PENDING_SHARED] = "ShdPnd:",
 };
 
 /* What the lines so far have told. */
@@ -163,6 +169,12 @@ static bool scan_value(struct rth_scan *line, enum field field, struct status_sc
         return rth__scan_id(line, &status->no_new_privs);
     case FIELD_SECCOMP:
         return rth__scan_id(line, &status->seccomp);
+    case FIELD_SECCOMP_FILTERS:
+        return rth__scan_id(line, &status->seccomp_filters);
+    case FIELD_SIG_PENDING:
+        return scan_mask(line, &status->sig_pending);
+    case FIELD_SIG_PENDING_SHARED:
+        return scan_mask(line, &status->sig_pending_shared);
     default:
         return false;
     }
@@ -198,7 +210,8 @@ static int scan_status_line(struct rth_scan line, struct status_scan *found)
 
 static int scan_status(struct rth_lines *lines, struct rth_proc_status *ret_status)
 {
-    struct status_scan found = {.status = {.no_new_privs = -1, .seccomp = -1}};
+    struct status_scan found = {
+        .status = {.no_new_privs = -1, .seccomp = -1, .seccomp_filters = -1}};
     const uint32_t required = (1u << FIELD_REQUIRED_COUNT) - 1;
     const char *line;
     size_t size_bytes;

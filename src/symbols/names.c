@@ -80,7 +80,8 @@ static bool is_printable(const char *text, size_t length)
             return false;
         at += step;
     }
-    return length > 0;
+    /* A name that begins with a space would be lost in a line of text. */
+    return length > 0 && text[0] != ' ';
 }
 
 /* The name at offset, in the job's window, not NUL-terminated. Its length, 0 when it can't be had:

@@ -16,7 +16,7 @@ static int create(clockid_t clock, int tid, int signal_number, union sigval valu
                   int *ret_timer_id)
 {
     struct sigevent event = {.sigev_value = value, .sigev_signo = signal_number};
-    event.sigev_notify = tid != 0 ? SIGEV_THREAD_ID : SIGEV_SIGNAL;
+    event.sigev_notify = SIGEV_THREAD_ID;
     event._sigev_un._tid = tid;
     int timer_id;
     long result = RTH__RAW(SYS_timer_create, clock, &event, &timer_id);
@@ -27,8 +27,7 @@ static int create(clockid_t clock, int tid, int signal_number, union sigval valu
 
 int rth__cpu_timer_create(int tid, int signal_number, union sigval value, int *ret_timer_id)
 {
-    return create(tid != 0 ? clock_of_thread(tid) : CLOCK_PROCESS_CPUTIME_ID, tid, signal_number,
-                  value, ret_timer_id);
+    return create(clock_of_thread(tid), tid, signal_number, value, ret_timer_id);
 }
 
 int rth__wall_timer_create(int tid, int signal_number, union sigval value, int *ret_timer_id)
@@ -64,4 +63,22 @@ int64_t rth__cpu_timer_tick_ns(void)
     if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) != 0)
         return RTH_NS_PER_S / 100;
     return tick.tv_sec * RTH_NS_PER_S + tick.tv_nsec;
+}
+
+static const char *read_number(const char *text, unsigned *ret_number)
+{
+    unsigned number = 0;
+    for (; *text >= '0' && *text <= '9' && number < 10000; text++)
+        number = number * 10 + (unsigned)(*text - '0');
+    *ret_number = number;
+    return text;
+}
+
+bool rth__cpu_timer_may_interrupt(const char *kernel_release)
+{
+    unsigned major, minor = 0;
+    const char *rest = read_number(kernel_release, &major);
+    if (*rest == '.')
+        (void)read_number(rest + 1, &minor);
+    return major < 5 || (major == 5 && minor < 9);
 }

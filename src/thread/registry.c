@@ -89,7 +89,8 @@ static void put_into_bucket(struct block *block)
     RTH__LOCK_SCOPE(&blocks_lock);
     struct block *_Atomic *bucket = bucket_of(block->tid);
     struct block *first = atomic_load_explicit(bucket, memory_order_relaxed);
-    atomic_store_explicit(&block->next_in_bucket, first, memory_order_relaxed);
+    /* Release: a reader that comes from the bucket it was in then sees that it was taken out. */
+    atomic_store_explicit(&block->next_in_bucket, first, memory_order_release);
     atomic_store_explicit(bucket, block, memory_order_release);
 }
 

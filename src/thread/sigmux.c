@@ -8,11 +8,12 @@
  * the entry is the host's view; where it has another (the host went around us, or ignores the
  * signal, which is then really ignored so that its children inherit it), the signal is the host's
  * again, and the next acquire takes another one. Threads: the handler on any host thread;
- * host_action on any host thread, serialized by a spin lock that is only held with all signals
- * blocked; acquire on rth-work. Fork: a child inherits our handler and its memory a copy of the
- * host's action, so a signal that arrives there is still passed on. A child that borrows memory
- * (vfork) has a signal table of its own: its calls go to the kernel, and only our handler is
- * translated back. Failure: no free signal means no sampling, said by whoever needed it.
+ * host_action on any host thread, serialized by a spin lock that is only held with signals
+ * blocked; acquire on rth-work, release on the thread that stops the runtime. Fork: a child
+ * inherits our handler and its memory a copy of the host's action, so a signal that arrives there
+ * is still passed on. A child that borrows memory (vfork) has a signal table of its own: its calls
+ * go to the kernel, and only our handler is translated back. Failure: no free signal means no
+ * sampling, said by whoever needed it.
  */
 #include "thread/sigmux.h"
 
@@ -31,7 +32,10 @@
 
 #include "core/enable.h"
 #include "os/clock.h"
+#include "os/dir.h"
+#include "os/procfs.h"
 #include "os/rawsys.h"
+#include "os/sigmask.h"
 
 /* What the kernel knows of a mask; glibc's type is larger. */
 #define KERNEL_MASK_BYTES 8u
@@ -41,6 +45,9 @@
      (unsigned)SA_RESETHAND)
 #define CANDIDATES          6u
 #define HWCAP2_FSGSBASE_BIT 2u
+/* How long giving back waits for signals that are under way. */
+#define DRAIN_NS       (20 * RTH_NS_PER_MS)
+#define DRAIN_PAUSE_NS RTH_NS_PER_MS
 
 typedef int (*sigaction_fn)(int, const struct sigaction *, struct sigaction *);
 
@@ -69,6 +76,21 @@ static struct entry *entry_of(int signal_number)
     return NULL;
 }
 
+static uint64_t bit_of(int signal_number)
+{
+    return UINT64_C(1) << (signal_number - 1);
+}
+
+static uint64_t our_signals(void)
+{
+    uint64_t signals = 0;
+    for (unsigned i = 0; i < CANDIDATES; i++) {
+        int number = atomic_load_explicit(&entries[i].number, memory_order_acquire);
+        signals |= number != 0 ? bit_of(number) : 0;
+    }
+    return signals;
+}
+
 static struct sigaction host_action_sigsafe(const struct entry *entry)
 {
     unsigned index;
@@ -89,14 +111,7 @@ static void set_host_action(struct entry *entry, const struct sigaction *action)
     atomic_store_explicit(&entry->host_index, next, memory_order_release);
 }
 
-static void block_all(sigset_t *ret_before)
-{
-    sigset_t all;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, ret_before);
-}
-
-/* Every signal is blocked. The holder needs microseconds; sleeping lets it have the CPU also when
+/* Signals are blocked. The holder needs microseconds; sleeping lets it have the CPU also when
  * the waiter has a real-time priority. */
 static void lock_actions(void)
 {
@@ -129,7 +144,7 @@ static void enter_host_mask(int signal_number, const struct sigaction *action, c
     memcpy(&added, &action->sa_mask, KERNEL_MASK_BYTES);
     blocked |= added;
     if ((action->sa_flags & SA_NODEFER) == 0)
-        blocked |= UINT64_C(1) << (signal_number - 1);
+        blocked |= bit_of(signal_number);
     sigset_t mask;
     (void)sigemptyset(&mask);
     memcpy(&mask, &blocked, KERNEL_MASK_BYTES);
@@ -150,18 +165,19 @@ static void die_by_default(int signal_number, siginfo_t *info)
 /* A one-shot handler loses its place before it runs, and whoever comes second finds the default. */
 static struct sigaction take_one_shot(struct entry *entry, int signal_number)
 {
-    bool childs = table_is_a_childs();
-    if (!childs)
-        lock_actions(); /* every signal is blocked here */
     struct sigaction action = host_action_sigsafe(entry), reset = action;
     reset.sa_handler = SIG_DFL;
-    if ((action.sa_flags & (int)SA_RESETHAND) != 0) {
-        set_host_action(entry, &reset);
-        if (childs)
-            (void)real_sigaction(signal_number, &reset, NULL);
+    if (table_is_a_childs()) {
+        /* The kernel's table is the child's own; the entry may be in memory that it borrows. */
+        (void)real_sigaction(signal_number, &reset, NULL);
+        return action;
     }
-    if (!childs)
-        unlock_actions();
+    lock_actions(); /* signals are blocked here */
+    action = reset = host_action_sigsafe(entry);
+    reset.sa_handler = SIG_DFL;
+    if ((action.sa_flags & (int)SA_RESETHAND) != 0)
+        set_host_action(entry, &reset);
+    unlock_actions();
     return action;
 }
 
@@ -187,7 +203,7 @@ static void forward(int signal_number, siginfo_t *info, void *ucontext)
 
 static bool is_ours(const siginfo_t *info, unsigned *ret_kind, uint32_t *ret_argument)
 {
-    if (info->si_code != SI_TIMER && info->si_code != SI_QUEUE)
+    if (info->si_code != SI_TIMER)
         return false;
     uint64_t cookie = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
     uint32_t chosen = atomic_load_explicit(&magic, memory_order_relaxed);
@@ -255,7 +271,6 @@ static bool kernel_has_ours(int signal_number)
  * kernel adds and removes a little. action_lock held; 0 or -1 with errno. */
 static int install(int signal_number, struct sigaction *host)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
     unsigned host_flags = (unsigned)host->sa_flags;
     unsigned flags = SA_SIGINFO | SA_RESTART;
     if (host->sa_handler == SIG_IGN)
@@ -266,9 +281,7 @@ static int install(int signal_number, struct sigaction *host)
         flags = SA_SIGINFO | (host_flags & (SA_RESTART | SA_ONSTACK));
     struct sigaction action = {.sa_sigaction = on_signal};
     action.sa_flags = (int)(flags | (host_flags & ~KNOWN_FLAGS));
-    (void)sigfillset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-        (void)sigdelset(&action.sa_mask, faults[i]);
+    rth__sigmask_all_but_faults_sigsafe(&action.sa_mask);
     if (real_sigaction(signal_number, &action, NULL) != 0 ||
         real_sigaction(signal_number, NULL, &action) != 0)
         return -1;
@@ -343,12 +356,71 @@ int rth__sigmux_acquire(void)
     if (number != 0 && kernel_has_ours(number))
         return number;
     sigset_t before;
-    block_all(&before);
+    rth__sigmask_block_sigsafe(&before);
     lock_actions();
     int result = take_another_locked();
     unlock_actions();
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    rth__sigmask_restore_sigsafe(&before);
     return result;
+}
+
+/* ---- giving back ----------------------------------------------------------------------------- */
+
+/* Bits of the signals that some thread has pending; all where that cannot be known: a tracer makes
+ * signals wait outside the queues. */
+static uint64_t pending_signals(int root_fd)
+{
+    struct rth_dir dir;
+    if (rth__dir_open(&dir, root_fd, "proc/self/task") != 0)
+        return UINT64_MAX;
+    uint64_t pending = 0;
+    int tid, error = 0;
+    while ((tid = rth__dir_next_number(&dir, &error)) != 0) {
+        struct rth_proc_status status;
+        int failure = rth__proc_status_read(root_fd, 0, tid, &status);
+        if (failure == 0)
+            pending |= status.tracer_pid != 0 ? UINT64_MAX
+                                              : status.sig_pending | status.sig_pending_shared;
+        else if (failure != -ENOENT && failure != -ESRCH)
+            pending = UINT64_MAX;
+    }
+    rth__dir_close(&dir);
+    return error == 0 ? pending : UINT64_MAX;
+}
+
+/* A signal that is out of the queue has its handler already: the kernel takes both under one lock.
+ * Two looks, since threads that end may hide one from a look. */
+static uint64_t pending_after_drain(int root_fd)
+{
+    static const struct timespec pause = {.tv_nsec = DRAIN_PAUSE_NS};
+    int64_t deadline_ns = rth__clock_monotonic_ns_sigsafe() + DRAIN_NS;
+    uint64_t ours = our_signals(), before = pending_signals(root_fd), now;
+    while (now = pending_signals(root_fd), ((before | now) & ours) != 0) {
+        if (rth__clock_monotonic_ns_sigsafe() >= deadline_ns)
+            break;
+        if ((now & ours) != 0)
+            (void)RTH__RAW(SYS_nanosleep, &pause, NULL);
+        before = now;
+    }
+    return before | now;
+}
+
+void rth__sigmux_release(int root_fd)
+{
+    uint64_t pending = our_signals() != 0 ? pending_after_drain(root_fd) : 0;
+    sigset_t before;
+    rth__sigmask_block_sigsafe(&before);
+    lock_actions();
+    for (unsigned i = 0; i < CANDIDATES; i++) {
+        int number = atomic_load_explicit(&entries[i].number, memory_order_relaxed);
+        if (number == 0 || (pending & bit_of(number)) != 0 || !kernel_has_ours(number))
+            continue;
+        struct sigaction host = host_action_sigsafe(&entries[i]);
+        (void)real_sigaction(number, &host, NULL);
+    }
+    atomic_store_explicit(&owned, 0, memory_order_release);
+    unlock_actions();
+    rth__sigmask_restore_sigsafe(&before);
 }
 
 int rth__sigmux_signal(void)
@@ -422,8 +494,7 @@ static int host_action_locked(struct entry *entry, int signal_number,
             return -1;
         set_host_action(entry, &wanted);
     }
-    if (ret_before != NULL)
-        *ret_before = before;
+    *ret_before = before;
     return 0;
 }
 
@@ -435,12 +506,18 @@ int rth__sigmux_host_action_sigsafe(int signal_number, const struct sigaction *a
         return 1;
     if (table_is_a_childs())
         return pass_translated(entry, signal_number, action, ret_before);
+    /* The host's pointers are not followed while the lock is held: they may fault. */
+    struct sigaction wanted, before;
+    if (action != NULL)
+        wanted = *action;
     sigset_t mask_before;
-    block_all(&mask_before);
+    rth__sigmask_block_sigsafe(&mask_before);
     lock_actions();
-    int result = host_action_locked(entry, signal_number, action, ret_before);
+    int result = host_action_locked(entry, signal_number, action != NULL ? &wanted : NULL, &before);
     unlock_actions();
-    (void)pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
+    rth__sigmask_restore_sigsafe(&mask_before);
+    if (result == 0 && ret_before != NULL)
+        *ret_before = before;
     return result;
 }
 

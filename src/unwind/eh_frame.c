@@ -19,6 +19,7 @@
 #include "unwind/cfi.h"
 
 #define WINDOW_BYTES 32768u
+#define SEARCH_BYTES 256u /* what a search reads at a time: it jumps about */
 #define CIE_COUNT    8u
 #define TABLE_ENCODING                                                                             \
     0x3bu /* signed 32 bits from the start of .eh_frame_hdr: what linkers write */
@@ -49,7 +50,7 @@ struct compiler {
     bool cie_good[CIE_COUNT];
     struct rth_cfi_cie cie[CIE_COUNT];
     uint64_t window_vaddr;
-    size_t window_used_bytes;
+    size_t window_used_bytes, window_fill_bytes;
     uint8_t window[WINDOW_BYTES];
 };
 
@@ -68,9 +69,11 @@ static int image_at(struct compiler *compiler, uint64_t vaddr, uint64_t size_byt
     if (vaddr < compiler->window_vaddr || ahead > compiler->window_used_bytes ||
         size_bytes > compiler->window_used_bytes - ahead) {
         uint64_t wanted = image->vaddr_high - vaddr;
+        uint64_t fill = compiler->window_fill_bytes;
+        fill = fill < size_bytes ? size_bytes : fill;
         ssize_t got =
             rth__image_read_some(compiler->reader, image->load_bias + vaddr, compiler->window,
-                                 wanted < WINDOW_BYTES ? (size_t)wanted : WINDOW_BYTES);
+                                 wanted < fill ? (size_t)wanted : (size_t)fill);
         compiler->window_vaddr = vaddr;
         compiler->window_used_bytes = got < 0 ? 0 : (size_t)got;
         ahead = 0;
@@ -215,23 +218,69 @@ static int entries_reserve(struct compiler *compiler, uint64_t count)
     return compiler->entries == NULL ? -ENOMEM : 0;
 }
 
-static int entries_from_table(struct compiler *compiler, uint64_t table_vaddr, uint64_t count)
+/* What .eh_frame_hdr leads to. */
+struct header {
+    uint64_t table_vaddr, table_count; /* 0: no search table that we can read */
+    bool has_records;
+    uint64_t records_vaddr; /* of .eh_frame */
+};
+
+static int header_read(struct compiler *compiler, struct header *ret_header)
 {
-    int error = entries_reserve(compiler, count);
-    for (uint64_t i = 0; i < count && error == 0; i++) {
-        struct rth_cfi_cursor cursor;
-        error = image_at(compiler, table_vaddr + i * 8, 8, &cursor);
-        if (error < 0)
-            break;
-        int32_t start = (int32_t)rth__cfi_uint(&cursor, 4);
-        int32_t record = (int32_t)rth__cfi_uint(&cursor, 4);
-        struct entry *entry = &compiler->entries[compiler->entry_count];
-        uint64_t hdr_vaddr = compiler->image->hdr_vaddr;
-        if (offset_in_image(compiler, hdr_vaddr + (uint64_t)(int64_t)start, &entry->start) &&
-            offset_in_image(compiler, hdr_vaddr + (uint64_t)(int64_t)record, &entry->record))
-            compiler->entry_count++;
-        else
-            compiler->counts.fdes_refused++;
+    const struct rth_eh_frame_image *image = compiler->image;
+    struct rth_cfi_base base = pointer_base(compiler);
+    struct rth_cfi_cursor head;
+    uint64_t head_bytes = image->hdr_bytes < HDR_HEAD_BYTES ? image->hdr_bytes : HDR_HEAD_BYTES;
+    int error = image_at(compiler, image->hdr_vaddr, head_bytes, &head);
+    if (error < 0)
+        return error;
+    unsigned version = (unsigned)rth__cfi_uint(&head, 1);
+    uint8_t pointer_encoding = (uint8_t)rth__cfi_uint(&head, 1);
+    uint8_t count_encoding = (uint8_t)rth__cfi_uint(&head, 1);
+    uint8_t table_encoding = (uint8_t)rth__cfi_uint(&head, 1);
+    if (head.failed || version != 1)
+        return -EBADMSG;
+    struct header header = {0};
+    header.records_vaddr = rth__cfi_pointer(&head, &base, pointer_encoding);
+    uint64_t count = rth__cfi_pointer(&head, &(struct rth_cfi_base){0}, count_encoding);
+    uint64_t table_offset = (uint64_t)(head.at - head.start);
+    if (!head.failed && table_encoding == TABLE_ENCODING &&
+        count_encoding != RTH_CFI_POINTER_OMIT && count > 0 &&
+        count <= (image->hdr_bytes - table_offset) / 8) {
+        header.table_vaddr = image->hdr_vaddr + table_offset;
+        header.table_count = count;
+    }
+    header.has_records = pointer_encoding != RTH_CFI_POINTER_OMIT && !head.failed;
+    *ret_header = header;
+    return 0;
+}
+
+/* Not good: it leads out of the image. 0 or a negative errno. */
+static int table_entry_read(struct compiler *compiler, const struct header *header, uint64_t index,
+                            struct entry *ret_entry, bool *ret_good)
+{
+    struct rth_cfi_cursor cursor;
+    int error = image_at(compiler, header->table_vaddr + index * 8, 8, &cursor);
+    if (error < 0)
+        return error;
+    int32_t start = (int32_t)rth__cfi_uint(&cursor, 4);
+    int32_t record = (int32_t)rth__cfi_uint(&cursor, 4);
+    uint64_t hdr_vaddr = compiler->image->hdr_vaddr;
+    *ret_good =
+        offset_in_image(compiler, hdr_vaddr + (uint64_t)(int64_t)start, &ret_entry->start) &&
+        offset_in_image(compiler, hdr_vaddr + (uint64_t)(int64_t)record, &ret_entry->record);
+    return 0;
+}
+
+static int entries_from_table(struct compiler *compiler, const struct header *header)
+{
+    int error = entries_reserve(compiler, header->table_count);
+    for (uint64_t i = 0; i < header->table_count && error == 0; i++) {
+        bool good = false;
+        error =
+            table_entry_read(compiler, header, i, &compiler->entries[compiler->entry_count], &good);
+        compiler->entry_count += good;
+        compiler->counts.fdes_refused += error == 0 && !good;
     }
     return error;
 }
@@ -277,29 +326,13 @@ static int entries_from_records(struct compiler *compiler, uint64_t eh_frame_vad
 
 static int entries_read(struct compiler *compiler)
 {
-    const struct rth_eh_frame_image *image = compiler->image;
-    struct rth_cfi_base base = pointer_base(compiler);
-    struct rth_cfi_cursor head;
-    uint64_t head_bytes = image->hdr_bytes < HDR_HEAD_BYTES ? image->hdr_bytes : HDR_HEAD_BYTES;
-    int error = image_at(compiler, image->hdr_vaddr, head_bytes, &head);
+    struct header header;
+    int error = header_read(compiler, &header);
     if (error < 0)
         return error;
-    unsigned version = (unsigned)rth__cfi_uint(&head, 1);
-    uint8_t pointer_encoding = (uint8_t)rth__cfi_uint(&head, 1);
-    uint8_t count_encoding = (uint8_t)rth__cfi_uint(&head, 1);
-    uint8_t table_encoding = (uint8_t)rth__cfi_uint(&head, 1);
-    if (head.failed || version != 1)
-        return -EBADMSG;
-    uint64_t eh_frame_vaddr = rth__cfi_pointer(&head, &base, pointer_encoding);
-    uint64_t count = rth__cfi_pointer(&head, &(struct rth_cfi_base){0}, count_encoding);
-    uint64_t table_offset = (uint64_t)(head.at - head.start);
-    if (!head.failed && table_encoding == TABLE_ENCODING &&
-        count_encoding != RTH_CFI_POINTER_OMIT && count > 0 &&
-        count <= (image->hdr_bytes - table_offset) / 8)
-        return entries_from_table(compiler, image->hdr_vaddr + table_offset, count);
-    if (pointer_encoding == RTH_CFI_POINTER_OMIT || head.failed)
-        return -ENOENT;
-    return entries_from_records(compiler, eh_frame_vaddr);
+    if (header.table_count > 0)
+        return entries_from_table(compiler, &header);
+    return header.has_records ? entries_from_records(compiler, header.records_vaddr) : -ENOENT;
 }
 
 static void sift_down(struct entry *entries, size_t root, size_t count)
@@ -444,15 +477,26 @@ static int compile(struct compiler *compiler)
     return compiler->builder == NULL ? -ENOMEM : entries_compile(compiler);
 }
 
-int rth__eh_frame_compile(struct rth_image_reader *reader, const struct rth_eh_frame_image *image,
-                          struct rth_rows **ret_rows, struct rth_eh_frame_counts *ret_counts)
+static struct compiler *compiler_new(struct rth_image_reader *reader,
+                                     const struct rth_eh_frame_image *image,
+                                     size_t window_fill_bytes)
 {
     struct compiler *compiler = rth__arena_alloc_nomalloc(sizeof(*compiler));
     if (compiler == NULL)
-        return -ENOMEM;
+        return NULL;
     compiler->reader = reader;
     compiler->image = image;
+    compiler->window_fill_bytes = window_fill_bytes;
     compiler->machine.base = pointer_base(compiler);
+    return compiler;
+}
+
+int rth__eh_frame_compile(struct rth_image_reader *reader, const struct rth_eh_frame_image *image,
+                          struct rth_rows **ret_rows, struct rth_eh_frame_counts *ret_counts)
+{
+    struct compiler *compiler = compiler_new(reader, image, WINDOW_BYTES);
+    if (compiler == NULL)
+        return -ENOMEM;
     compiler->work_left_bytes = image->vaddr_high - image->vaddr_low + WORK_SPARE;
     int error = compile(compiler);
     struct rth_rows *rows = NULL;
@@ -468,6 +512,65 @@ int rth__eh_frame_compile(struct rth_image_reader *reader, const struct rth_eh_f
     }
     rth__rows_builder_free(compiler->builder);
     rth__arena_free_nomalloc(compiler->entries, compiler->entry_bytes);
+    rth__arena_free_nomalloc(compiler, sizeof(*compiler));
+    return error;
+}
+
+/* ---- one function -----------------------------------------------------------------------------
+ */
+
+/* The last entry of the table, which is sorted, that starts at offset or below. */
+static int table_search(struct compiler *compiler, uint32_t offset, struct entry *ret_entry)
+{
+    struct header header;
+    int error = header_read(compiler, &header);
+    if (error < 0)
+        return error;
+    struct entry found = {0}, entry;
+    bool any = false, good;
+    uint64_t low = 0, high = header.table_count;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        error = table_entry_read(compiler, &header, middle, &entry, &good);
+        if (error < 0)
+            return error;
+        if (!good)
+            return -EBADMSG;
+        if (entry.start <= offset) {
+            found = entry;
+            any = true;
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (!any)
+        return -ENOENT;
+    *ret_entry = found;
+    return 0;
+}
+
+int rth__eh_frame_function_at(struct rth_image_reader *reader,
+                              const struct rth_eh_frame_image *image, uint64_t vaddr,
+                              uint64_t *ret_start, uint64_t *ret_limit)
+{
+    struct compiler *compiler = compiler_new(reader, image, SEARCH_BYTES);
+    if (compiler == NULL)
+        return -ENOMEM;
+    const struct rth_cfi_cie *cie;
+    struct rth_cfi_fde fde;
+    struct entry entry;
+    uint32_t offset;
+    int error = offset_in_image(compiler, vaddr, &offset) ? table_search(compiler, offset, &entry)
+                                                          : -ENOENT;
+    if (error == 0)
+        error = fde_at(compiler, image->vaddr_low + entry.record, &cie, &fde);
+    if (error == 0 && (fde.start != image->vaddr_low + entry.start || vaddr >= fde.limit))
+        error = -ENOENT;
+    if (error == 0) {
+        *ret_start = fde.start;
+        *ret_limit = fde.limit;
+    }
     rth__arena_free_nomalloc(compiler, sizeof(*compiler));
     return error;
 }

@@ -150,9 +150,8 @@ static inline uint32_t usual_fde(struct frame_image *image, uint32_t cie, uint32
     return record;
 }
 
-/* Writes the header and compiles. */
-static inline int image_compile(struct frame_image *image, struct rth_rows **ret_rows,
-                                struct rth_eh_frame_counts *ret_counts)
+/* Writes the header; the image as the reader takes it. */
+static inline struct rth_eh_frame_image image_finish(struct frame_image *image)
 {
     uint8_t *hdr = image->bytes + HDR_VADDR;
     uint32_t count = image->entry_count;
@@ -164,15 +163,31 @@ static inline int image_compile(struct frame_image *image, struct rth_rows **ret
            4);
     memcpy(hdr + 4, &frame, 4);
     memcpy(hdr + 8, &count, 4);
-    struct rth_eh_frame_image compiled = {
+    return (struct rth_eh_frame_image){
         .load_bias = (uint64_t)(uintptr_t)image->bytes,
         .vaddr_low = 0,
         .vaddr_high = image->vaddr_high != 0 ? image->vaddr_high : IMAGE_BYTES,
         .hdr_vaddr = HDR_VADDR,
         .hdr_bytes = image->hdr_bytes != 0 ? image->hdr_bytes : 12 + 8 * count,
     };
+}
+
+static inline int image_compile(struct frame_image *image, struct rth_rows **ret_rows,
+                                struct rth_eh_frame_counts *ret_counts)
+{
+    struct rth_eh_frame_image finished = image_finish(image);
     struct rth_image_reader reader = {0};
-    int error = rth__eh_frame_compile(&reader, &compiled, ret_rows, ret_counts);
+    int error = rth__eh_frame_compile(&reader, &finished, ret_rows, ret_counts);
+    rth__image_reader_close(&reader);
+    return error;
+}
+
+static inline int image_function_at(struct frame_image *image, uint64_t vaddr, uint64_t *ret_start,
+                                    uint64_t *ret_limit)
+{
+    struct rth_eh_frame_image finished = image_finish(image);
+    struct rth_image_reader reader = {0};
+    int error = rth__eh_frame_function_at(&reader, &finished, vaddr, ret_start, ret_limit);
     rth__image_reader_close(&reader);
     return error;
 }

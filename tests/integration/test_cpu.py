@@ -67,8 +67,9 @@ class CpuCase(harness.Case):
         print("threads %d life %d ms hz %d: total %.3f s of %.3f s, %s" % (
             threads, life_ms, hz, total_s, process_s, profile.comment("requested_hz")))
         stacks = int(profile.comment("samples kept=").split("=")[1].split()[0])
-        # A share is counted by stacks: four standard deviations of that count.
-        bound = 4 * 0.5 / stacks ** 0.5 + 0.005
+        # A share is counted by stacks: four standard deviations of that count, and half as much
+        # again because overruns make their weights unequal where CPUs are short.
+        bound = 6 * 0.5 / stacks ** 0.5 + 0.005
         for name, own_s in zip(NAMES, truth_s):
             share = profile.cumulative(name) / profile.total()
             expected = own_s / process_s
@@ -128,6 +129,9 @@ class Rates(CpuCase):
             self.assertEqual(profile.period, 1000000000 // hz)
             self.assertIn("requested_hz=%d " % hz, profile.comment("requested_hz"))
             self.assertGreaterEqual(profile.duration_ns, seconds * 1e9)
+            # The sampler ran at the highest rate; what is counted is in periods of one's own.
+            self.assertLessEqual(abs(profile.total(0) * profile.period - profile.total()),
+                                 profile.period)
             # One busy thread: what it could get of a CPU that others use too.
             self.assertGreater(profile.total() / 1e9, 0.2 * seconds)
             self.assertLess(profile.total() / 1e9, 1.1 * seconds + 0.1)
@@ -138,7 +142,8 @@ class Rates(CpuCase):
         fields = dict(word.split("=") for word in comment.split() if "=" in word)
         self.assertEqual(fields["requested_hz"], "1000")
         self.assertEqual(fields["sampler_hz"], "1000")
-        self.assertLessEqual(float(fields["effective_hz"]), float(fields["tick_hz"]) * 1.05 + 1)
+        # Some five hundred stacks at most: a few more or less than the ticks.
+        self.assertLess(float(fields["effective_hz"]), float(fields["tick_hz"]) * 1.2)
 
     def test_a_rate_that_is_too_high_is_clamped_and_said(self):
         program = self.start_burner()

@@ -244,6 +244,42 @@ class SignalOwners(HostCase):
         self.assertEqual((seen, defaults), (1, 0))
         self.assertGreater(cycles, 100)
 
+    def tell(self, program, letter):
+        """The line that the program answers with."""
+        lines = program.stdout().count(b"\n")
+        program.process.stdin.write(letter)
+        program.process.stdin.flush()
+        wait_until("an answer", lambda: program.stdout().count(b"\n") > lines)
+        return program.stdout().split(b"\n")[-2].decode()
+
+    def test_after_a_stop_the_program_has_its_own_actions_back(self):
+        program = self.start_waiting("stop_again")
+        self.assertGreater(self.capture(program).total(), 0)
+        self.assertEqual(self.tell(program, b"s"), "stopped 0")
+        self.assertEqual(self.tell(program, b"a"), "default 0")
+        self.assertEqual(self.tell(program, b"r"), "started 0")
+        program.wait_for_admin()
+        self.assertGreater(self.capture(program).total(), 0)
+        self.assertEqual(self.tell(program, b"h"), "handler 0")
+        # In the middle of a capture.
+        client = threading.Thread(target=lambda: self.assertRaises(
+            (OSError, EOFError, ValueError, AssertionError), self.capture, program, 20))
+        client.start()
+        wait_until("a timer", lambda: timers(program.pid) > 0)
+        self.assertEqual(self.tell(program, b"s"), "stopped 0")
+        self.assertEqual(timers(program.pid), 0)
+        self.assertEqual(self.tell(program, b"a"), "own 0")
+        self.assertEqual(self.tell(program, b"k"), "ticks 1")
+        client.join()
+        self.assertEqual(self.tell(program, b"r"), "started 0")
+        program.wait_for_admin()
+        profile = self.capture(program)
+        self.assertGreater(profile.total(), 0)
+        self.assertIn("SIGPROF belongs to the program", "\n".join(profile.comments))
+        self.assertEqual(self.tell(program, b"k"), "ticks 2")
+        program.process.stdin.close()
+        self.assertEqual(program.wait(), 0)
+
     def test_children_inherit_what_they_would_without_us(self):
         for disposition in ("default", "ignored", "handled"):
             self.assert_as_bare("spawn_signals", "3000", disposition)
@@ -357,17 +393,56 @@ class Filters(HostCase):
             self.assertIn("none is sampled", text)
         self.run_filtered("timer_create", "refuse", "all", ask)
 
+    def ask_of_filtered(self, answer):
+        self.assertEqual(answer.status, 200)
+        profile = Profile(answer.body)
+        fields = self.comment_fields(profile, "threads with_timer")
+        print(profile.comment("threads with_timer"))
+        # The main thread, the one that lasts, and perhaps a short one; a filter passes on to those
+        # that a thread makes.
+        self.assertIn(int(fields["under_a_filter"]), (2, 3))
+        self.assertEqual(int(fields["with_timer"]), 0)
+        self.assertIn("seccomp filter", "\n".join(profile.comments))
+
     def test_a_filter_of_the_program_that_kills_is_not_met(self):
-        def ask(answer):
-            self.assertEqual(answer.status, 200)
-            self.assertGreater(Profile(answer.body).cumulative("burn"), 0)
-        self.run_filtered("timer_create", "kill", "main", ask)
+        self.run_filtered("timer_create", "kill", "main", self.ask_of_filtered)
+
+    def test_a_filter_that_kills_whoever_returns_from_a_handler_is_not_met(self):
+        self.run_filtered("rt_sigreturn", "kill", "main", self.ask_of_filtered)
 
     def test_a_filter_that_refuses_sigaction_means_no_profile(self):
         def ask(answer):
             self.assertEqual(answer.status, 503)
             self.assertIn("Could not enable CPU profiling", answer.text)
         self.run_filtered("rt_sigaction", "refuse", "all", ask)
+
+
+class Modules(HostCase):
+    def test_two_libraries_at_one_address_have_their_own_names(self):
+        program = self.start_waiting("swap_modules", harness.host("module_swap_first.so"),
+                                     harness.host("module_swap_second.so"), "1500")
+        result = {}
+
+        def run():
+            result["profile"] = self.capture(program, 5)
+
+        client = threading.Thread(target=run)
+        client.start()
+        time.sleep(0.5)
+        self.go_on(program)
+        client.join()
+        profile = result["profile"]
+        first, second = program.stdout().split()[-2:]
+        if first != second:
+            self.skipTest("skipped: the loader uses another address")
+        share = {name: profile.cumulative("burning_in_" + name) / profile.total()
+                 for name in ("first", "second")}
+        print(share)
+        # A sweep may come 100 ms after the loader's call.
+        self.assertGreater(share["second"], 0.35)
+        self.assertLess(share["first"], 0.65)
+        program.process.stdin.close()
+        self.assertEqual(program.wait(), 0)
 
 
 class NewImages(HostCase):

@@ -20,10 +20,10 @@ class Thread:
     """One block of debug=2."""
 
     def __init__(self, lines):
-        head = re.fullmatch(r'thread (\d+) "(.*)" \[(\w+)(?:, (\S+))?\]:', lines[0])
+        head = re.fullmatch(r'thread (\d+) "(.*)" \[(\w+)(?:, (\S+))?, (\d+) s old\]:', lines[0])
         assert head, lines[0]
         self.tid, self.name = int(head[1]), head[2]
-        self.state, self.wchan = head[3], head[4]
+        self.state, self.wchan, self.age_s = head[3], head[4], int(head[5])
         notes = [line[2:-1] for line in lines[1:] if line.startswith("\t(")]
         frames = [line for line in lines[1:] if not line.startswith("\t(")]
         assert all(line.startswith("\t") == bool(i % 2) for i, line in enumerate(frames)), lines
@@ -343,6 +343,37 @@ class Forms(Case):
         self.assertEqual(values, {"first_place": -1, "second_place": 1, "last_place": -1})
         self.assertEqual(taken.sample_types, [("threads", "count")])
         self.assertGreater(taken.duration_ns, 900000000)
+
+    def test_each_block_says_how_old_its_thread_is(self):
+        def born_ticks(tid):
+            with open("/proc/%d/task/%d/stat" % (program.pid, tid)) as file:
+                return int(file.read().rpartition(") ")[2].split()[19])
+
+        def age_s(tid):
+            return (time.clock_gettime(time.CLOCK_BOOTTIME)
+                    - born_ticks(tid) / os.sysconf("SC_CLK_TCK"))
+
+        program = self.started("crowd", 3)
+        time.sleep(2.5)
+        tids = [thread.tid for thread in self.dump(program.unix).threads]
+        least = {tid: age_s(tid) for tid in tids}
+        dump = self.dump(program.unix)
+        self.assertEqual(dump.count, 4)
+        for thread in dump.threads:
+            self.assertGreaterEqual(thread.age_s, 2)
+            # The kernel's second of birth, and the moment between, round by one each.
+            self.assertGreaterEqual(thread.age_s, int(least[thread.tid]) - 1)
+            self.assertLessEqual(thread.age_s, int(age_s(thread.tid)) + 1)
+        text = harness.fetch(program.unix, "/debug/pprof/goroutine?debug=2").text
+        self.assertNotIn(" old", text)
+
+    def test_more_threads_than_one_step_takes(self):
+        program = self.started("crowd", 700)
+        dump = self.dump(program.unix)
+        self.assertEqual((dump.answered, dump.count), (701, 701))
+        self.assertEqual(len({thread.tid for thread in dump.threads}), 701)
+        for thread in dump.threads:
+            self.assertTrue(thread.wchan, thread)
 
     def test_threads_with_the_same_stack_are_one_group_as_text(self):
         program = self.started("crowd", 70)

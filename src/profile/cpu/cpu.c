@@ -11,20 +11,23 @@
 #include "profile/cpu/cpu.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 #include "core/arena.h"
 #include "core/service_thread.h"
 #include "formats/json.h"
 #include "formats/number.h"
 #include "os/clock.h"
+#include "os/fd.h"
 #include "profile/comments.h"
 #include "profile/cpu/sampler.h"
-#include "thread/cpu_timer.h"
 #include "profile/named.h"
 #include "rthooks/rthooks.h"
+#include "thread/cpu_timer.h"
 #include "thread/sigmux.h"
 
 #define SECONDS_DEFAULT 30
@@ -157,16 +160,15 @@ static void cancel(struct rth_call *call)
 /* ---- what the profile says of itself ------------------------------------------------------- */
 
 struct totals {
-    uint64_t samples, periods, ns, overflow_periods;
+    uint64_t ns, overflow_ns;
 };
 
 static struct totals total_of(const struct rth_counted_delta *rows, size_t count)
 {
     struct totals totals = {0};
     for (size_t i = 0; i < count; i++) {
-        totals.periods += rows[i].values[0];
         totals.ns += rows[i].values[1];
-        totals.overflow_periods += rows[i].frame_count == 0 ? rows[i].values[0] : 0;
+        totals.overflow_ns += rows[i].frame_count == 0 ? rows[i].values[1] : 0;
     }
     return totals;
 }
@@ -187,23 +189,44 @@ static void comment_on_coverage(struct rth_comments *comments,
                                 const struct rth_cpu_coverage *coverage)
 {
     /* Threads whose mask holds our signal back are not sampled, which nothing else shows. */
-    rth__comments_add(comments, "threads with_timer=%u sharing_a_timer=%u blocking_the_signal=%u",
-                      coverage->threads, coverage->threads_waiting, coverage->threads_masked);
+    rth__comments_add(comments,
+                      "threads with_timer=%u sharing_a_timer=%u blocking_the_signal=%u "
+                      "under_a_filter=%u without_a_place=%u",
+                      coverage->threads, coverage->threads_waiting, coverage->threads_masked,
+                      coverage->threads_filtered, coverage->threads_unplaced);
     if (coverage->threads_waiting > 0)
         rth__comments_add(comments, "not every thread has a timer: %s; %s",
                           coverage->waiting_reason != NULL ? coverage->waiting_reason : "unknown",
                           coverage->threads > 0
                               ? "they take turns, and a sample stands for all who wait"
                               : "none is sampled");
+    if (coverage->threads_unplaced > 0)
+        rth__comments_add(comments, "%u threads are not sampled: %s", coverage->threads_unplaced,
+                          coverage->unplaced_reason);
+    if (coverage->threads_filtered > 0)
+        rth__comments_add(comments,
+                          "%u threads are not sampled: they are under a seccomp filter that the "
+                          "program put on them alone",
+                          coverage->threads_filtered);
     int signal_number = rth__sigmux_signal();
-    if (signal_number != SIGPROF)
+    if (signal_number != SIGPROF && signal_number != 0)
         rth__comments_add(comments, "SIGPROF belongs to the program: signal %d is used",
                           signal_number);
-    if (!rth__sigmux_installed())
+    if (signal_number != 0 && !rth__sigmux_installed())
         rth__comments_add(comments,
                           "the program ignores signal %d, or replaced its handler by a raw system "
                           "call: samples are missing",
                           signal_number);
+}
+
+static void comment_on_kernel(struct rth_comments *comments)
+{
+    struct utsname name;
+    if (uname(&name) == 0 && rth__cpu_timer_may_interrupt(name.release))
+        rth__comments_add(comments,
+                          "kernel %.60s: before 5.9 a sample may end a wait of the program with "
+                          "EINTR",
+                          name.release);
 }
 
 static void write_comments(struct rth_comments *comments, const struct capture *capture,
@@ -215,20 +238,24 @@ static void write_comments(struct rth_comments *comments, const struct capture *
     uint64_t samples = now.samples - before->samples;
     rth__comments_init(comments);
     comment_on_rate(comments, capture, coverage, samples, totals->ns);
+    uint64_t period_ns = (uint64_t)(RTH_NS_PER_S / capture->hz);
+    uint64_t late_ns = now.lost_late_ns > before->lost_late_ns
+                           ? now.lost_late_ns - before->lost_late_ns
+                           : 0; /* what was owed before has found its sample */
     rth__comments_add(comments, "samples kept=%llu lost: late=%llu overflow=%llu",
-                      (unsigned long long)samples,
-                      (unsigned long long)(now.lost_late - before->lost_late),
-                      (unsigned long long)totals->overflow_periods);
+                      (unsigned long long)samples, (unsigned long long)(late_ns / period_ns),
+                      (unsigned long long)(totals->overflow_ns / period_ns));
     for (int i = 0; i < RTH_UNWIND_END_COUNT; i++)
         if (now.ends[i] != before->ends[i])
             rth__comments_add(comments, "stacks that ended at %s: %llu",
                               rth__unwind_end_name((enum rth_unwind_end)i),
                               (unsigned long long)(now.ends[i] - before->ends[i]));
     comment_on_coverage(comments, coverage);
+    comment_on_kernel(comments);
     int64_t process_ns = rth__clock_process_cpu_ns_sigsafe(0) - capture->process_cpu_ns;
     rth__comments_add(comments, "cpu of the process in this window: %lld ns, rthooks included",
                       (long long)process_ns);
-    if (totals->periods == 0)
+    if (totals->ns == 0)
         rth__comments_add(comments, "empty: no thread used a period of CPU time");
 }
 
@@ -262,10 +289,15 @@ static int write_rows(const struct capture *capture, const struct rth_counted_de
     struct rth_profile_row *rows = rth__arena_alloc_nomalloc(rows_bytes);
     int64_t *values = rth__arena_alloc_nomalloc(values_bytes);
     int error = rows == NULL || values == NULL ? -ENOMEM : 0;
+    /* The sampler's rate may be a multiple of ours, or no multiple: what a row has over whole
+     * periods goes to the next, and the sum is right to a period. */
+    uint64_t period_ns = (uint64_t)(RTH_NS_PER_S / capture->hz), carried_ns = period_ns / 2;
     for (size_t i = 0; i < count && error == 0; i++) {
         int64_t *row_values = &values[i * RTH_COUNTED_VALUES];
-        for (size_t k = 0; k < RTH_COUNTED_VALUES; k++)
-            row_values[k] = (int64_t)deltas[i].values[k];
+        carried_ns += deltas[i].values[1];
+        row_values[0] = (int64_t)(carried_ns / period_ns);
+        row_values[1] = (int64_t)deltas[i].values[1];
+        carried_ns %= period_ns;
         rows[i] = (struct rth_profile_row){
             .frames = deltas[i].frames,
             .frame_count = deltas[i].frame_count,
@@ -314,21 +346,23 @@ static void status(struct rth_json *json)
     rth__cpu_coverage_read(&coverage);
     rth__cpu_counts_read(&counts);
     rth__json_member_int(json, "hz", coverage.hz);
-    rth__json_member_int(json, "signal", rth__sigmux_signal());
-    rth__json_member_uint(json, "signals_forwarded", rth__sigmux_forwarded());
     rth__json_member_uint(json, "threads_with_timer", coverage.threads);
     rth__json_member_uint(json, "threads_sharing_a_timer", coverage.threads_waiting);
+    rth__json_member_uint(json, "threads_blocking_the_signal", coverage.threads_masked);
+    rth__json_member_uint(json, "threads_under_a_filter", coverage.threads_filtered);
+    rth__json_member_uint(json, "threads_without_a_place", coverage.threads_unplaced);
     rth__json_member_uint(json, "samples", counts.samples);
-    rth__json_member_uint(json, "lost_late", counts.lost_late);
+    rth__json_member_uint(json, "lost_late_ns", counts.lost_late_ns);
 }
 
-static void child_reset(void)
+static void stop(void)
 {
-    rth__sigmux_child_reset();
-    rth__cpu_sampler_child_reset();
-    rth__record_child_reset();
-    rth__unwind_child_reset();
+    RTH__AUTO_CLOSE int root_fd = rth__openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY);
+    if (root_fd >= 0)
+        rth__cpu_sampler_stop(root_fd);
 }
+
+static const char *const needs[] = {"capture", NULL};
 
 static const struct rth_artefact artefacts[] = {
     {
@@ -350,7 +384,9 @@ const struct rth_capability rth__cpu_capability = {
     .name = "cpu",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
-    .child_reset = child_reset,
+    .needs = needs,
+    .stop = stop,
+    .child_reset = rth__cpu_sampler_child_reset,
     .artefacts = artefacts,
     .artefact_count = sizeof(artefacts) / sizeof(artefacts[0]),
     .status = status,

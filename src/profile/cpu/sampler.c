@@ -18,10 +18,14 @@
 #include "profile/cpu/sampler.h"
 
 #include <errno.h>
+#include <string.h>
 
+#include "core/service_thread.h"
 #include "os/clock.h"
+#include "os/procfs.h"
 #include "profile/cpu/slots.h"
 #include "profile/cpu/timers.h"
+#include "record/loader.h"
 #include "thread/registry.h"
 #include "thread/sigmux.h"
 
@@ -38,9 +42,12 @@ static int capture_count;
 static int64_t last_sweep_ns;
 
 static struct {
-    _Atomic uint64_t samples, periods, lost_late;
+    _Atomic uint64_t samples, periods, lost_late_ns;
     _Atomic uint64_t ends[RTH_UNWIND_END_COUNT];
 } counts;
+
+/* Time whose stack is not known: the next sample takes it over. */
+static _Atomic uint64_t owed_ns;
 
 /* ---- in the signal handler ----------------------------------------------------------------- */
 
@@ -72,30 +79,46 @@ static struct rth_unwind_stack stack_of(struct rth_cpu_slot *slot, uint64_t sp)
     return stack;
 }
 
-/* Signal-safe. */
-void rth__cpu_sampler_add(const struct rth_cpu_slot *slot, unsigned frame_count, uint64_t periods)
+void rth__cpu_sampler_add(const struct rth_cpu_slot *slot, const rth_frame *frames,
+                          unsigned frame_count, uint64_t ns)
 {
     uint64_t period_ns = (uint64_t)atomic_load_explicit(&slot->period_ns, memory_order_relaxed);
-    uint64_t weight_ns = (uint64_t)atomic_load_explicit(&slot->weight_ns, memory_order_relaxed);
     if (period_ns == 0)
         return;
-    uint64_t ns = periods * weight_ns;
     uint64_t values[RTH_COUNTED_VALUES] = {(ns + period_ns / 2) / period_ns, ns};
-    rth__counted_add_sigsafe(&rth__cpu_counted, slot->frames, frame_count, RTH_LABEL_SET_NONE,
-                             values);
+    rth__counted_add_sigsafe(&rth__cpu_counted, frames, frame_count, RTH_LABEL_SET_NONE, values);
     count_one(&counts.periods, values[0]);
 }
 
-static void record(struct rth_cpu_slot *slot, uint64_t periods, const void *ucontext)
+void rth__cpu_sampler_owe(uint64_t ns)
+{
+    count_one(&owed_ns, ns);
+}
+
+static uint64_t take_owed(void)
+{
+    /* Nearly always nothing: a load leaves the line shared. */
+    return atomic_load_explicit(&owed_ns, memory_order_relaxed) == 0
+               ? 0
+               : atomic_exchange_explicit(&owed_ns, 0, memory_order_relaxed);
+}
+
+void rth__cpu_sampler_forgive(void)
+{
+    count_one(&counts.lost_late_ns, take_owed());
+}
+
+static void record(struct rth_cpu_slot *slot, rth_frame *frames, uint64_t ns, const void *ucontext)
 {
     struct rth_registers registers;
     rth__registers_from_ucontext_sigsafe(ucontext, &registers);
     struct rth_unwind_stack stack = stack_of(slot, registers.value[RTH_REG_RSP]);
     enum rth_unwind_end end;
-    unsigned count = rth__unwind_sigsafe(&registers, &stack, slot->cache, slot->frames,
-                                         RTH_UNWIND_FRAMES_MAX, &end);
-    atomic_store_explicit(&slot->frame_count, count, memory_order_relaxed);
-    rth__cpu_sampler_add(slot, count, periods);
+    unsigned count =
+        rth__unwind_sigsafe(&registers, &stack, slot->cache, frames, RTH_UNWIND_FRAMES_MAX, &end);
+    if (frames == slot->frames)
+        atomic_store_explicit(&slot->frame_count, count, memory_order_relaxed);
+    rth__cpu_sampler_add(slot, frames, count, ns + take_owed());
     count_one(&counts.samples, 1);
     count_one(&counts.ends[end], 1);
 }
@@ -103,14 +126,20 @@ static void record(struct rth_cpu_slot *slot, uint64_t periods, const void *ucon
 static void on_timer(uint32_t cookie, const siginfo_t *info, void *ucontext)
 {
     struct rth_cpu_slot *slot = rth__cpu_slot_enter_sigsafe(cookie, info->si_timerid);
-    if (slot == NULL) {
-        count_one(&counts.lost_late, 1);
-        return;
-    }
+    if (slot == NULL)
+        return; /* whoever deleted the timer has handed its periods on */
     uint64_t periods = 1 + (info->si_overrun > 0 ? (uint64_t)info->si_overrun : 0);
+    uint64_t ns = periods * (uint64_t)atomic_load_explicit(&slot->weight_ns, memory_order_relaxed);
     count_one(&slot->periods, periods);
-    periods += atomic_exchange_explicit(&slot->owed, 0, memory_order_relaxed);
-    record(slot, periods, ucontext);
+    rth_frame *frames = slot->frames, *borrowed = NULL;
+    if (frames == NULL)
+        frames = borrowed = rth__cpu_frames_borrow_sigsafe();
+    if (frames != NULL)
+        record(slot, frames, ns, ucontext);
+    else
+        rth__cpu_sampler_owe(ns);
+    if (borrowed != NULL)
+        rth__cpu_frames_return_sigsafe(borrowed);
     rth__cpu_slot_leave_sigsafe(slot);
 }
 
@@ -118,7 +147,8 @@ static void on_timer(uint32_t cookie, const siginfo_t *info, void *ucontext)
 
 static void sweep_now(int root_fd)
 {
-    if (rth__unwind_refresh_wanted())
+    bool loader_changed = rth__loader_changed(); /* asked each time: it counts the looks */
+    if (loader_changed || rth__unwind_refresh_wanted())
         (void)rth__unwind_refresh(root_fd);
     rth__record_housekeeping();
     rth__cpu_sweep(root_fd);
@@ -184,7 +214,8 @@ void rth__cpu_counts_read(struct rth_cpu_counts *ret_counts)
 {
     ret_counts->samples = atomic_load_explicit(&counts.samples, memory_order_relaxed);
     ret_counts->periods = atomic_load_explicit(&counts.periods, memory_order_relaxed);
-    ret_counts->lost_late = atomic_load_explicit(&counts.lost_late, memory_order_relaxed);
+    ret_counts->lost_late_ns = atomic_load_explicit(&counts.lost_late_ns, memory_order_relaxed) +
+                               atomic_load_explicit(&owed_ns, memory_order_relaxed);
     for (unsigned i = 0; i < RTH_UNWIND_END_COUNT; i++)
         ret_counts->ends[i] = atomic_load_explicit(&counts.ends[i], memory_order_relaxed);
 }
@@ -197,14 +228,45 @@ void rth__cpu_coverage_read(struct rth_cpu_coverage *ret_coverage)
         .threads = timers->existing,
         .threads_waiting = timers->waiting,
         .threads_masked = timers->masked,
+        .threads_filtered = timers->filtered,
+        .threads_unplaced = timers->unplaced,
         .waiting_reason = timers->reason,
+        .unplaced_reason = timers->unplaced_reason,
         .hz = timers->period_ns > 0 ? (int)(RTH_NS_PER_S / timers->period_ns) : 0,
     };
+}
+
+/* A thread of ours that could not be ended may make timers yet; the one that writes the log does
+ * not. */
+static bool a_thread_may_make_timers(int root_fd)
+{
+    int tids[RTH_SERVICE_THREAD_MAX];
+    int count = rth__service_thread_tids(tids, RTH_SERVICE_THREAD_MAX);
+    for (int i = 0; i < count; i++) {
+        struct rth_proc_status status;
+        if (rth__proc_status_read(root_fd, 0, tids[i], &status) != 0 ||
+            strcmp(status.name, "rth-call") != 0)
+            return true;
+    }
+    return false;
+}
+
+void rth__cpu_sampler_stop(int root_fd)
+{
+    if (a_thread_may_make_timers(root_fd))
+        return;
+    rth__thread_observe(NULL);
+    capture_count = 0;
+    last_sweep_ns = 0;
+    set_rate();
+    rth__sigmux_release(root_fd);
 }
 
 void rth__cpu_sampler_child_reset(void)
 {
     capture_count = 0;
     last_sweep_ns = 0;
+    memset(&counts, 0, sizeof(counts));
+    owed_ns = 0;
     rth__cpu_timers_child_reset();
 }

@@ -16,7 +16,8 @@
 #define RTH_CPU_HZ_MAX       1000
 #define RTH_CPU_CAPTURES_MAX 64
 
-/* Rows: values[0] timer periods (samples, overruns counted), values[1] nanoseconds of CPU. */
+/* Rows: values[0] periods of the sampler, values[1] nanoseconds of CPU. A capture counts in periods
+ * of its own, which it gets from the latter. */
 extern struct rth_counted rth__cpu_counted;
 
 /* Cumulative; a capture takes the difference. */
@@ -24,7 +25,7 @@ struct rth_cpu_counts {
     uint64_t samples;                    /* stacks recorded */
     uint64_t periods;                    /* timer periods they stand for */
     uint64_t ends[RTH_UNWIND_END_COUNT]; /* stacks by why the walk ended */
-    uint64_t lost_late;                  /* signals of a thread or timer that was gone */
+    uint64_t lost_late_ns; /* expired unnoticed on threads that ended; no sample took it over */
 };
 void rth__cpu_counts_read(struct rth_cpu_counts *ret_counts);
 
@@ -33,8 +34,11 @@ struct rth_cpu_coverage {
     uint32_t threads;           /* with a timer */
     uint32_t threads_waiting;   /* without one: they take turns with the others */
     uint32_t threads_masked;    /* that block the signal and are not sampled */
+    uint32_t threads_filtered;  /* under a seccomp filter of their own: not sampled */
+    uint32_t threads_unplaced;  /* that get no timer: not sampled */
     const char *waiting_reason; /* why threads wait; NULL when none does */
-    int hz;                     /* of the sampler: the highest asked for */
+    const char *unplaced_reason;
+    int hz; /* of the sampler: the highest asked for */
 };
 void rth__cpu_coverage_read(struct rth_cpu_coverage *ret_coverage);
 
@@ -46,6 +50,8 @@ void rth__cpu_sampler_release(int hz);
 /* While a capture runs: new and ended threads, stack limits, modules, generations. rth-work. */
 void rth__cpu_sampler_sweep(int root_fd);
 
+/* At the runtime's stop: no timer is left, and the host has its signal back. */
+void rth__cpu_sampler_stop(int root_fd);
 void rth__cpu_sampler_child_reset(void);
 
 #endif /* RTH_PROFILE_CPU_SAMPLER_H */

@@ -12,6 +12,12 @@
 #define BUCKETS     1024u
 #define INDEX_BITS  16u
 
+/* With scratch memory: 34 MiB in all. */
+#define SCRATCH_CHUNKS 16u
+#define SPARES         64u
+/* Slots visited at once, but for the last bucket. */
+#define VISITS 16u
+
 /* What a thread needs beside its slot, touched only when it is sampled. */
 struct scratch {
     _Alignas(64) unsigned char cache[RTH_UNWIND_CACHE_BYTES];
@@ -21,8 +27,12 @@ struct scratch {
 /* The slots stay when the scratch memory is given back. */
 struct chunk {
     struct rth_cpu_slot slots[CHUNK_SLOTS];
-    _Alignas(4096) struct scratch scratch[CHUNK_SLOTS];
+    struct scratch *scratch; /* CHUNK_SLOTS, or NULL */
 };
+
+/* Frames for slots without scratch memory: as many as handlers run at once. */
+static rth_frame spares[SPARES][RTH_UNWIND_FRAMES_MAX];
+static atomic_flag spares_lent[SPARES];
 
 /* Published by a release store of chunk_count. */
 static struct chunk *chunks[CHUNKS_MAX];
@@ -46,12 +56,16 @@ static void add_chunk(void)
     struct chunk *chunk = rth__arena_map_wipeonfork_nomalloc(sizeof(*chunk));
     if (chunk == NULL)
         return;
+    if (count < SCRATCH_CHUNKS)
+        chunk->scratch = rth__arena_map_wipeonfork_nomalloc(CHUNK_SLOTS * sizeof(struct scratch));
     for (uint32_t i = CHUNK_SLOTS; i-- > 0;) {
         struct rth_cpu_slot *slot = &chunk->slots[i];
         slot->index = count * CHUNK_SLOTS + i;
         slot->timer_id = RTH_CPU_NO_TIMER;
-        slot->cache = (struct rth_unwind_cache *)(void *)chunk->scratch[i].cache;
-        slot->frames = chunk->scratch[i].frames;
+        if (chunk->scratch != NULL) {
+            slot->cache = (struct rth_unwind_cache *)(void *)chunk->scratch[i].cache;
+            slot->frames = chunk->scratch[i].frames;
+        }
         push(&free_list, slot);
     }
     chunks[count] = chunk;
@@ -93,7 +107,7 @@ struct rth_cpu_slot *rth__cpu_slot_take_locked(int tid)
         return NULL;
     free_list = slot->next;
     slot->tid = tid;
-    slot->masked = slot->is_active = false;
+    slot->masked = slot->filtered = slot->looked = slot->is_active = false;
     slot->looked_periods = 0;
     slot->looked_cpu_ns = slot->turn_cpu_ns = 0;
     atomic_store_explicit(&slot->timer_id, RTH_CPU_NO_TIMER, memory_order_relaxed);
@@ -102,7 +116,6 @@ struct rth_cpu_slot *rth__cpu_slot_take_locked(int tid)
     atomic_store_explicit(&slot->seen_sp, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->unanswered, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->frame_count, 0, memory_order_relaxed);
-    atomic_store_explicit(&slot->owed, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
     push(bucket_of(tid), slot);
     return slot;
@@ -126,16 +139,19 @@ struct rth_cpu_slot *rth__cpu_slot_find_locked(int tid)
     return NULL;
 }
 
-void rth__cpu_slots_each_locked(void (*visit)(struct rth_cpu_slot *slot, void *userdata),
+bool rth__cpu_slots_some_locked(uint32_t *place,
+                                void (*visit)(struct rth_cpu_slot *slot, void *userdata),
                                 void *userdata)
 {
-    for (uint32_t i = 0; i < BUCKETS; i++) {
+    for (uint32_t visits = 0; *place < BUCKETS && visits < VISITS; ++*place) {
         struct rth_cpu_slot *next;
-        for (struct rth_cpu_slot *slot = buckets[i]; slot != NULL; slot = next) {
+        for (struct rth_cpu_slot *slot = buckets[*place]; slot != NULL; slot = next) {
             next = slot->next;
             visit(slot, userdata);
+            visits++;
         }
     }
+    return *place < BUCKETS;
 }
 
 static bool is_quiet(const struct chunk *chunk)
@@ -146,12 +162,12 @@ static bool is_quiet(const struct chunk *chunk)
     return true;
 }
 
-void rth__cpu_slots_trim_locked(void)
+void rth__cpu_slots_trim(void)
 {
     uint32_t count = atomic_load_explicit(&chunk_count, memory_order_relaxed);
     for (uint32_t i = 0; i < count; i++)
-        if (is_quiet(chunks[i]))
-            (void)madvise(chunks[i]->scratch, sizeof(chunks[i]->scratch), MADV_DONTNEED);
+        if (chunks[i]->scratch != NULL && is_quiet(chunks[i]))
+            (void)madvise(chunks[i]->scratch, CHUNK_SLOTS * sizeof(struct scratch), MADV_DONTNEED);
 }
 
 static uint32_t cookie_of(uint32_t generation, uint32_t index)
@@ -185,8 +201,24 @@ void rth__cpu_slot_leave_sigsafe(struct rth_cpu_slot *slot)
     atomic_fetch_sub_explicit(&slot->handlers, 1, memory_order_release);
 }
 
+rth_frame *rth__cpu_frames_borrow_sigsafe(void)
+{
+    for (uint32_t i = 0; i < SPARES; i++)
+        if (!atomic_flag_test_and_set_explicit(&spares_lent[i], memory_order_acquire))
+            return spares[i];
+    return NULL;
+}
+
+void rth__cpu_frames_return_sigsafe(const rth_frame *frames)
+{
+    size_t index = (size_t)(frames - spares[0]) / RTH_UNWIND_FRAMES_MAX;
+    atomic_flag_clear_explicit(&spares_lent[index], memory_order_release);
+}
+
 void rth__cpu_slots_child_reset(void)
 {
+    for (uint32_t i = 0; i < SPARES; i++)
+        atomic_flag_clear_explicit(&spares_lent[i], memory_order_relaxed);
     /* The parent's chunks read as zero and are abandoned. */
     memset(chunks, 0, sizeof(chunks));
     memset(buckets, 0, sizeof(buckets));

@@ -3,9 +3,10 @@
  * The sweep: every 100 ms while a capture runs, rth-work looks at all threads. It finds those that
  * nobody told of (raw clones, threads older than the capture), drops those that ended without a
  * word, keeps timers away from threads that block the signal (a timer's signal would wait there,
- * for the host to find by sigwait or signalfd), gives limits of stacks to handlers that asked, and
- * moves all timers when the host took the signal. Cost: about 1 us per thread, and 15 us for a
- * thread that is new or makes no progress.
+ * for the host to find by sigwait or signalfd) and from those under a seccomp filter that rth-work
+ * is not under (the return from our handler is a system call), gives limits of stacks to handlers
+ * that asked, and moves all timers when the host took the signal. Cost: about 3 us per thread, and
+ * 15 us for a thread that is new or makes no progress.
  */
 #include <errno.h>
 #include <string.h>
@@ -20,42 +21,56 @@
 #include "thread/cpu_timer.h"
 #include "thread/sigmux.h"
 
-#define SECCOMP_FILTER 2
-#define WANTED_MAX     128u
+#define WANTED_MAX 128u
+/* Each thread's status is read at least once in as many sweeps. */
+#define LOOK_SWEEPS 8u
 
-static uint32_t sweep_mark; /* rth-work's */
+/* rth-work's. */
+static uint32_t sweep_mark;
+static struct rth_proc_status own_status; /* seccomp 0 where it could not be read */
 
 /* ---- what is allowed ------------------------------------------------------------------------- */
 
-static void delete_any_locked(struct rth_cpu_slot *slot, void *unused)
+static void settle_any_locked(struct rth_cpu_slot *slot, void *unused)
 {
     (void)unused;
-    rth__cpu_timers_delete_locked(slot);
-    slot->masked = false;
+    rth__cpu_timers_settle_locked(slot);
+    slot->looked = false;
+}
+
+static void set_signal(int number)
+{
+    RTH__LOCK_SCOPE(&rth__cpu_sampled_lock);
+    rth__cpu_timers.signal_number = number;
+}
+
+static bool is_armed(void)
+{
+    RTH__LOCK_SCOPE(&rth__cpu_sampled_lock);
+    return rth__cpu_timers.period_ns != 0;
 }
 
 /* False when nothing is to be done. */
 static bool begin(void)
 {
-    int number = rth__sigmux_acquire();
-    RTH__LOCK_SCOPE(&rth__cpu_sampled_lock);
-    struct rth_cpu_timers *timers = &rth__cpu_timers;
-    if (timers->period_ns == 0)
+    if (!is_armed())
         return false;
-    if (number != timers->signal_number)
-        rth__cpu_slots_each_locked(delete_any_locked, NULL);
-    timers->signal_number = number > 0 ? number : 0;
+    int number = rth__sigmux_acquire();
+    number = number > 0 ? number : 0;
+    if (number == rth__cpu_timers.signal_number) /* written here alone */
+        return true;
+    set_signal(0); /* no timer is made meanwhile */
+    rth__cpu_timers_each(settle_any_locked, NULL);
+    set_signal(number);
     return true;
 }
 
-/* A filter of the host's that rth-work is not under: a system call of ours on a host thread might
- * be its end. */
-static bool host_is_filtered(int root_fd, const struct rth_proc_status *main_thread)
+/* A filter of the host's that rth-work is not under: a system call of ours on that thread might be
+ * its end. */
+static bool is_filtered(const struct rth_proc_status *status)
 {
-    struct rth_proc_status own;
-    return main_thread->seccomp == SECCOMP_FILTER &&
-           (rth__proc_status_read(root_fd, 0, rth__raw_gettid_sigsafe(), &own) != 0 ||
-            own.seccomp != SECCOMP_FILTER);
+    return status->seccomp > 0 && (status->seccomp != own_status.seccomp ||
+                                   status->seccomp_filters > own_status.seccomp_filters);
 }
 
 /* Never more than half of what the user's limit leaves free: the host's own sigqueue needs it. */
@@ -63,10 +78,8 @@ static void read_allowance(int root_fd)
 {
     struct rth_proc_status status;
     bool known = rth__proc_status_read(root_fd, 0, 0, &status) == 0;
-    bool filtered = known && host_is_filtered(root_fd, &status);
     RTH__LOCK_SCOPE(&rth__cpu_sampled_lock);
     struct rth_cpu_timers *timers = &rth__cpu_timers;
-    timers->hooks_are_safe = !filtered;
     timers->allowed = UINT32_MAX;
     if (!known)
         return;
@@ -79,10 +92,14 @@ static void read_allowance(int root_fd)
 
 /* ---- the threads ----------------------------------------------------------------------------- */
 
-/* The thread's mask is worth a look: it is new, or used CPU for which a timer should have fired, or
- * may have unblocked the signal. */
-static bool mask_is_doubtful_locked(struct rth_cpu_slot *slot)
+/* The thread's status is worth a look: it is new, or used CPU for which a timer should have fired,
+ * or may have unblocked the signal, or was not looked at for long: a filter is seen by nothing
+ * else.
+ */
+static bool is_doubtful_locked(struct rth_cpu_slot *slot)
 {
+    if (!slot->looked || (sweep_mark + slot->index) % LOOK_SWEEPS == 0)
+        return true;
     uint64_t periods = atomic_load_explicit(&slot->periods, memory_order_relaxed);
     bool has_timer = rth__cpu_slot_has_timer(slot);
     if (has_timer && periods != slot->looked_periods) {
@@ -98,7 +115,7 @@ static bool mask_is_doubtful_locked(struct rth_cpu_slot *slot)
     return true;
 }
 
-/* True when its mask is to be read. */
+/* True when its status is to be read. */
 static bool look_at(int tid)
 {
     RTH__LOCK_SCOPE(&rth__cpu_sampled_lock);
@@ -110,19 +127,18 @@ static bool look_at(int tid)
         rth__cpu_timers_drop_locked(slot); /* the number was given to another thread */
         slot = NULL;
     }
-    bool is_new = slot == NULL;
-    if (is_new)
+    if (slot == NULL)
         slot = rth__cpu_slot_take_locked(tid);
     if (slot == NULL) {
-        rth__cpu_timers.reason = "no memory for more threads";
-        rth__cpu_timers.waiting++;
+        rth__cpu_timers.unplaced_reason = "more threads than 32768, or no memory for them";
+        rth__cpu_timers.unplaced++;
         return false;
     }
     slot->mark = sweep_mark;
-    return is_new || mask_is_doubtful_locked(slot);
+    return is_doubtful_locked(slot);
 }
 
-static void settle_mask(int root_fd, int tid)
+static void settle_status(int root_fd, int tid)
 {
     struct rth_proc_status status;
     if (rth__proc_status_read(root_fd, 0, tid, &status) != 0)
@@ -132,9 +148,11 @@ static void settle_mask(int root_fd, int tid)
     struct rth_cpu_slot *slot = rth__cpu_slot_find_locked(tid);
     if (slot == NULL || number == 0)
         return;
+    slot->looked = true;
     slot->masked = (status.sig_blocked >> (number - 1) & 1) != 0;
-    if (slot->masked)
-        rth__cpu_timers_delete_locked(slot);
+    slot->filtered = is_filtered(&status);
+    if (rth__cpu_slot_is_barred(slot))
+        rth__cpu_timers_settle_locked(slot);
 }
 
 static void give_if_due(int tid)
@@ -143,19 +161,16 @@ static void give_if_due(int tid)
     struct rth_cpu_slot *slot = rth__cpu_slot_find_locked(tid);
     if (slot == NULL || rth__cpu_timers.period_ns == 0)
         return;
-    rth__cpu_timers.masked += slot->masked;
-    if (slot->masked || rth__cpu_slot_has_timer(slot))
+    struct rth_cpu_timers *timers = &rth__cpu_timers;
+    timers->filtered += slot->filtered;
+    timers->masked += slot->masked && !slot->filtered;
+    if (rth__cpu_slot_is_barred(slot) || rth__cpu_slot_has_timer(slot))
         return;
     int error = rth__cpu_timers_give_locked(slot);
-    rth__cpu_timers.waiting += error != 0 && error != -EINVAL;
-}
-
-static bool is_service_thread(int tid, const int *ours, int our_count)
-{
-    for (int i = 0; i < our_count; i++)
-        if (ours[i] == tid)
-            return true;
-    return false;
+    if (error == -EBUSY)
+        timers->unplaced_reason = "the program uses every signal we could";
+    timers->unplaced += error == -EBUSY;
+    timers->waiting += error != 0 && error != -EINVAL && error != -EBUSY;
 }
 
 static void drop_unmarked_locked(struct rth_cpu_slot *slot, void *unused)
@@ -171,29 +186,28 @@ static void drop_unmarked_locked(struct rth_cpu_slot *slot, void *unused)
 /* Threads of any origin. */
 static void scan_threads(int root_fd)
 {
-    int ours[RTH_SERVICE_THREAD_MAX];
-    int our_count = rth__service_thread_tids(ours, RTH_SERVICE_THREAD_MAX);
     struct rth_dir dir;
     if (rth__dir_open(&dir, root_fd, "proc/self/task") != 0)
         return;
     sweep_mark++;
     rth__lock(&rth__cpu_sampled_lock);
-    rth__cpu_timers.waiting = rth__cpu_timers.masked = 0;
+    struct rth_cpu_timers *timers = &rth__cpu_timers;
+    timers->waiting = timers->unplaced = timers->masked = timers->filtered = 0;
     rth__unlock(&rth__cpu_sampled_lock);
     int tid, error = 0;
     while ((tid = rth__dir_next_number(&dir, &error)) != 0) {
-        if (is_service_thread(tid, ours, our_count))
+        if (rth__service_thread_has(tid))
             continue;
         if (look_at(tid))
-            settle_mask(root_fd, tid);
+            settle_status(root_fd, tid);
         give_if_due(tid);
     }
     rth__dir_close(&dir);
-    RTH__LOCK_SCOPE(&rth__cpu_sampled_lock);
     if (error == 0)
-        rth__cpu_slots_each_locked(drop_unmarked_locked, NULL);
-    if (rth__cpu_timers.period_ns != 0)
-        rth__cpu_timers_take_turns_locked(rth__clock_monotonic_ns_sigsafe());
+        rth__cpu_timers_each(drop_unmarked_locked, NULL);
+    /* A thread that starts has the filters of the one that made it. */
+    atomic_store_explicit(&timers->hooks_are_safe, error == 0 && timers->filtered == 0,
+                          memory_order_relaxed);
 }
 
 /* ---- limits of stacks ------------------------------------------------------------------------ */
@@ -263,9 +277,7 @@ static void answer_all(void)
 static void find_limits(int root_fd)
 {
     wanted_count = 0;
-    rth__lock(&rth__cpu_sampled_lock);
-    rth__cpu_slots_each_locked(collect_locked, NULL);
-    rth__unlock(&rth__cpu_sampled_lock);
+    rth__cpu_timers_each(collect_locked, NULL);
     static struct rth_maps_reader reader; /* large; rth-work's */
     if (wanted_count == 0 || rth__maps_open(&reader, root_fd, 0) != 0)
         return;
@@ -281,7 +293,10 @@ void rth__cpu_sweep(int root_fd)
 {
     if (!begin())
         return;
+    if (rth__proc_status_read(root_fd, 0, rth__raw_gettid_sigsafe(), &own_status) != 0)
+        own_status = (struct rth_proc_status){0};
     read_allowance(root_fd);
     scan_threads(root_fd);
+    rth__cpu_timers_take_turns(rth__clock_monotonic_ns_sigsafe());
     find_limits(root_fd);
 }

@@ -20,27 +20,19 @@
 #include "profile/comments.h"
 #include "profile/named.h"
 #include "profile/text.h"
+#include "profile/threads/difference.h"
 #include "profile/threads/mailbox.h"
 #include "profile/threads/stacks.h"
 
-/* Running threads answer at their next tick, unless they wait for a CPU. */
-#define ANSWER_DEADLINE_NS (100 * RTH_NS_PER_MS)
-#define LOOK_AGAIN_NS      (2 * RTH_NS_PER_MS)
-#define LABELS             2
-#define MISSING_NAMED_MAX  16u
-
-enum phase {
-    COLLECTING,
-    BETWEEN, /* seconds=: the first of two is complete */
-};
+#define LABELS            2
+#define MISSING_NAMED_MAX 16u
 
 struct dump {
     struct rth_named_request request;
-    enum phase phase;
     bool interrupt;
     bool is_goroutine; /* asked under Go's name */
-    bool has_base;
-    int64_t deadline_ns;
+    bool has_base;     /* seconds=: the first of two is complete */
+    bool collecting;   /* else: between the two */
     struct rth_thread_stacks base, stacks;
 };
 _Static_assert(sizeof(struct dump) <= RTH_CALL_STATE_BYTES, "a dump fits into its call");
@@ -59,35 +51,36 @@ static void cancel(struct rth_call *call)
 
 /* ---- taking it ----------------------------------------------------------------------------- */
 
-/* All have answered, or the deadline is over. */
-static void complete(struct dump *dump, int64_t *ret_wait_ns)
+static int go_on(struct rth_call *call, int64_t *ret_wait_ns)
 {
-    rth__thread_stacks_finish(&dump->stacks, rth__root_fd(), dump->request.debug == 2);
-    if (dump->request.seconds == 0 || dump->has_base)
-        return;
-    dump->base = dump->stacks;
-    dump->stacks = (struct rth_thread_stacks){0};
-    dump->has_base = true;
-    dump->phase = BETWEEN;
-    *ret_wait_ns = dump->request.seconds * RTH_NS_PER_S;
+    struct dump *dump = dump_of(call);
+    int64_t wait_ns = rth__thread_stacks_step(&dump->stacks, rth__root_fd());
+    if (wait_ns < 0) {
+        cancel(call);
+        return rth__call_fail(call, 503, "failed to collect profile: errno %d", (int)-wait_ns);
+    }
+    if (wait_ns == 0 && dump->request.seconds != 0 && !dump->has_base) {
+        dump->base = dump->stacks;
+        dump->stacks = (struct rth_thread_stacks){0};
+        dump->has_base = true;
+        dump->collecting = false;
+        wait_ns = dump->request.seconds * RTH_NS_PER_S;
+    }
+    *ret_wait_ns = wait_ns;
+    return 0;
 }
 
 static int start(struct rth_call *call, int64_t *ret_wait_ns)
 {
     struct dump *dump = dump_of(call);
-    size_t pending;
-    int error = rth__thread_stacks_begin(&dump->stacks, rth__root_fd(), dump->interrupt, &pending);
+    int error = rth__thread_stacks_begin(&dump->stacks, rth__root_fd(), dump->interrupt,
+                                         dump->request.debug == 2);
     if (error != 0) {
-        rth__thread_stacks_free(&dump->base);
+        cancel(call);
         return rth__call_fail(call, 503, "failed to collect profile: errno %d", -error);
     }
-    dump->phase = COLLECTING;
-    dump->deadline_ns = rth__clock_monotonic_ns_sigsafe() + ANSWER_DEADLINE_NS;
-    if (pending > 0)
-        *ret_wait_ns = LOOK_AGAIN_NS;
-    else
-        complete(dump, ret_wait_ns);
-    return 0;
+    dump->collecting = true;
+    return go_on(call, ret_wait_ns);
 }
 
 static int begin(struct rth_call *call, int64_t *ret_wait_ns)
@@ -106,15 +99,7 @@ static int begin(struct rth_call *call, int64_t *ret_wait_ns)
 
 static int step(struct rth_call *call, int64_t *ret_wait_ns)
 {
-    struct dump *dump = dump_of(call);
-    if (dump->phase == BETWEEN)
-        return start(call, ret_wait_ns);
-    size_t pending = rth__thread_stacks_collect(&dump->stacks, rth__root_fd());
-    if (pending > 0 && rth__clock_monotonic_ns_sigsafe() < dump->deadline_ns)
-        *ret_wait_ns = LOOK_AGAIN_NS;
-    else
-        complete(dump, ret_wait_ns);
-    return 0;
+    return dump_of(call)->collecting ? go_on(call, ret_wait_ns) : start(call, ret_wait_ns);
 }
 
 /* ---- one block per thread ------------------------------------------------------------------ */
@@ -148,8 +133,9 @@ static int write_blocks(const struct dump *dump, const struct rth_symbol_set *sy
             (void)rth__sink_printf(sink, "goroutine %d [%s%s%s, %s]:\n", thread->tid, state,
                                    separator, thread->wchan, thread->name);
         else
-            (void)rth__sink_printf(sink, "thread %d \"%s\" [%s%s%s]:\n", thread->tid, thread->name,
-                                   state, separator, thread->wchan);
+            (void)rth__sink_printf(sink, "thread %d \"%s\" [%s%s%s, %lld s old]:\n", thread->tid,
+                                   thread->name, state, separator, thread->wchan,
+                                   (long long)thread->age_s);
         write_stack(sink, symbols, thread);
         (void)rth__sink_puts(sink, "\n");
     }
@@ -196,28 +182,6 @@ struct row_memory {
 
 static const int64_t plus_one = 1;
 static const int64_t minus_one = -1;
-
-static bool same_stack(const struct rth_thread_stack *one, const struct rth_thread_stack *other)
-{
-    return one->frame_count == other->frame_count &&
-           memcmp(one->frames, other->frames, one->frame_count * sizeof(*one->frames)) == 0;
-}
-
-/* seconds=: what is in both cancels out. Quadratic, over stacks that differ at their first frames.
- */
-static void cancel_out(struct rth_thread_stacks *stacks, struct rth_thread_stacks *base)
-{
-    for (size_t i = 0; i < stacks->count; i++) {
-        struct rth_thread_stack *thread = &stacks->threads[i];
-        for (size_t k = 0; thread->answered && k < base->count; k++) {
-            struct rth_thread_stack *before = &base->threads[k];
-            if (!before->answered || !same_stack(thread, before))
-                continue;
-            before->answered = false;
-            thread->answered = false;
-        }
-    }
-}
 
 static size_t add_rows(const struct rth_thread_stacks *stacks, const int64_t *value,
                        bool with_labels, struct row_memory *memory, struct rth_profile_row *rows,
@@ -302,15 +266,16 @@ static int write_rows(const struct dump *dump, const struct rth_profile_rows *ro
 static int write_profile(struct dump *dump, struct rth_sink *sink)
 {
     size_t answered = dump->stacks.answered;
-    if (dump->has_base)
-        cancel_out(&dump->stacks, &dump->base);
+    int error = dump->has_base ? rth__thread_stacks_cancel_out(&dump->stacks, &dump->base) : 0;
+    if (error != 0)
+        return error;
     size_t room = dump->stacks.count + dump->base.count + 1;
     size_t memory_bytes = room * sizeof(struct row_memory);
     size_t rows_bytes = room * sizeof(struct rth_profile_row);
     struct row_memory *memory = rth__arena_alloc_nomalloc(memory_bytes);
     struct rth_profile_row *rows = rth__arena_alloc_nomalloc(rows_bytes);
     struct rth_comments *comments = rth__arena_alloc_nomalloc(sizeof(*comments));
-    int error = memory == NULL || rows == NULL || comments == NULL ? -ENOMEM : 0;
+    error = memory == NULL || rows == NULL || comments == NULL ? -ENOMEM : 0;
     if (error == 0) {
         /* Text groups stacks: what differs in labels alone belongs together there. */
         bool with_labels = !dump->has_base && dump->request.debug == 0;
@@ -346,6 +311,8 @@ static uint64_t count_threads(void)
 
 #define STACKS_FLAGS (RTH_ARTEFACT_PROFILE | RTH_ARTEFACT_BY_PID | RTH_ARTEFACT_ATTACHMENT)
 
+static const char *const needs[] = {"capture", NULL};
+
 static const struct rth_artefact artefacts[] = {
     {
         .name = "goroutine",
@@ -377,6 +344,7 @@ static const struct rth_artefact artefacts[] = {
 
 const struct rth_capability rth__thread_dump_capability = {
     .name = "stacks",
+    .needs = needs,
     .child_reset = rth__mailboxes_child_reset,
     .artefacts = artefacts,
     .artefact_count = sizeof(artefacts) / sizeof(artefacts[0]),

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "core/arena.h"
 #include "core/service_thread.h"
@@ -14,6 +16,8 @@
 
 /* A sleeper that moves while it is read is tried again, then treated as running. */
 #define SLEEPER_TRIES 3
+#define LOOK_AGAIN_NS (2 * RTH_NS_PER_MS)
+#define AT_ONCE_NS    1
 #define NO_CPU_TIME   "it got no CPU time before the deadline"
 
 static struct rth_sleeper_scratch *scratch_new(int root_fd)
@@ -116,6 +120,8 @@ static void ask(struct rth_thread_stacks *stacks, struct rth_thread_stack *threa
     thread->interrupted = interrupt && error == 0;
     thread->missing = error == 0 ? NO_CPU_TIME : why_not_asked(error);
     stacks->asked_count += error == 0;
+    if (error == 0)
+        thread->deadline_ns = rth__clock_monotonic_ns_sigsafe() + RTH_STACKS_ANSWER_NS;
 }
 
 static void stop_asking(struct rth_thread_stacks *stacks, struct rth_thread_stack *thread)
@@ -141,14 +147,6 @@ static void look(struct rth_thread_stacks *stacks, struct rth_thread_stack *thre
         ask(stacks, thread, root_fd, interrupt);
 }
 
-static bool is_ours(int tid, const int *ours, int our_count)
-{
-    for (int i = 0; i < our_count; i++)
-        if (ours[i] == tid)
-            return true;
-    return false;
-}
-
 /* A name is any bytes; here it is one line of UTF-8, with '?' for the rest. */
 static void copy_name(char *ret_name, size_t size, const char *comm)
 {
@@ -166,56 +164,63 @@ static void copy_name(char *ret_name, size_t size, const char *comm)
     }
 }
 
+/* ---- the list of threads -------------------------------------------------------------------- */
+
 /* One more entry; -ENOMEM when there is no room for it. */
-static int add_thread(struct rth_thread_stacks *stacks, const struct rth_proc_stat *stat, int tid)
+static int list_add(struct rth_thread_stacks *stacks, int tid)
 {
-    if (stacks->count == stacks->capacity) {
+    if (stacks->listed == stacks->capacity) {
         size_t capacity = stacks->capacity != 0 ? stacks->capacity * 2 : 64;
         struct rth_thread_stack *threads =
             rth__arena_alloc_nomalloc(capacity * sizeof(*stacks->threads));
         if (threads == NULL)
             return -ENOMEM;
-        if (stacks->count != 0)
-            memcpy(threads, stacks->threads, stacks->count * sizeof(*threads));
+        if (stacks->listed != 0)
+            memcpy(threads, stacks->threads, stacks->listed * sizeof(*threads));
         rth__arena_free_nomalloc(stacks->threads, stacks->capacity * sizeof(*threads));
         stacks->threads = threads;
         stacks->capacity = capacity;
     }
-    struct rth_thread_stack *thread = &stacks->threads[stacks->count++];
-    *thread = (struct rth_thread_stack){.tid = tid, .state = stat->state};
-    copy_name(thread->name, sizeof(thread->name), stat->comm);
+    stacks->threads[stacks->listed++] = (struct rth_thread_stack){.tid = tid};
     return 0;
 }
 
-static int look_at_all(struct rth_thread_stacks *stacks, int root_fd,
-                       struct rth_sleeper_scratch *scratch)
+/* The kernel may list a thread twice when another one ends meanwhile: the first stays. */
+static int list_make_unique(struct rth_thread_stacks *stacks)
 {
-    int ours[RTH_SERVICE_THREAD_MAX];
-    int our_count = rth__service_thread_tids(ours, RTH_SERVICE_THREAD_MAX);
+    size_t slots = 64, kept = 0;
+    while (slots < stacks->listed * 2)
+        slots *= 2;
+    int *seen = rth__arena_alloc_nomalloc(slots * sizeof(*seen));
+    if (seen == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < stacks->listed; i++) {
+        int tid = stacks->threads[i].tid;
+        size_t slot = (size_t)tid & (slots - 1); /* tids are numbers in a row, mostly */
+        while (seen[slot] != 0 && seen[slot] != tid)
+            slot = (slot + 1) & (slots - 1);
+        if (seen[slot] == 0)
+            stacks->threads[kept++].tid = tid;
+        seen[slot] = tid;
+    }
+    stacks->listed = kept;
+    rth__arena_free_nomalloc(seen, slots * sizeof(*seen));
+    return 0;
+}
+
+/* In one go, as it takes a microsecond for each: what is listed later would miss more of them. */
+static int list_read(struct rth_thread_stacks *stacks, int root_fd)
+{
     struct rth_dir dir;
     int error = rth__dir_open(&dir, root_fd, "proc/self/task");
     if (error != 0)
         return error;
     int tid, dir_error;
-    while (error == 0 && (tid = rth__dir_next_number(&dir, &dir_error)) != 0) {
-        struct rth_proc_stat stat;
-        if (is_ours(tid, ours, our_count) || rth__proc_stat_read(root_fd, 0, tid, &stat) != 0 ||
-            stat.state == 'Z')
-            continue;
-        error = add_thread(stacks, &stat, tid);
-        if (error == 0)
-            look(stacks, &stacks->threads[stacks->count - 1], root_fd, scratch);
-    }
+    while (error == 0 && (tid = rth__dir_next_number(&dir, &dir_error)) != 0)
+        if (!rth__service_thread_has(tid))
+            error = list_add(stacks, tid);
     rth__dir_close(&dir);
-    return error;
-}
-
-static size_t pending_count(const struct rth_thread_stacks *stacks)
-{
-    size_t pending = 0;
-    for (size_t i = 0; i < stacks->count; i++)
-        pending += stacks->threads[i].waiting;
-    return pending;
+    return error != 0 ? error : list_make_unique(stacks);
 }
 
 /* Timers count against the same limit as the signals that the host queues. */
@@ -229,22 +234,39 @@ static uint64_t timers_to_take(int root_fd)
 }
 
 int rth__thread_stacks_begin(struct rth_thread_stacks *stacks, int root_fd, bool interrupt,
-                             size_t *ret_pending)
+                             bool with_wchan)
 {
-    *stacks = (struct rth_thread_stacks){.interrupt = interrupt};
-    struct rth_sleeper_scratch *scratch = scratch_new(root_fd);
-    if (scratch == NULL)
-        return -ENOMEM;
+    *stacks = (struct rth_thread_stacks){.interrupt = interrupt, .with_wchan = with_wchan};
     (void)rth__unwind_refresh(root_fd);
     stacks->asked_max = timers_to_take(root_fd);
     stacks->taken_unix_ns = rth__clock_realtime_ns_sigsafe();
-    int error = look_at_all(stacks, root_fd, scratch);
-    scratch_free(scratch);
+    int error = list_read(stacks, root_fd);
     if (error != 0)
         rth__thread_stacks_free(stacks);
-    else
-        *ret_pending = pending_count(stacks);
     return error;
+}
+
+/* ---- in parts ------------------------------------------------------------------------------- */
+
+static int64_t age_s(const struct rth_proc_stat *stat)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_BOOTTIME, &now);
+    int64_t age = now.tv_sec - (int64_t)(stat->starttime_ticks / (uint64_t)sysconf(_SC_CLK_TCK));
+    return age > 0 ? age : 0;
+}
+
+/* Takes the thread over from the list; one that has ended since then leaves no gap. */
+static void look_first(struct rth_thread_stacks *stacks, int tid, int root_fd,
+                       struct rth_sleeper_scratch *scratch)
+{
+    struct rth_proc_stat stat;
+    if (rth__proc_stat_read(root_fd, 0, tid, &stat) != 0 || stat.state == 'Z')
+        return;
+    struct rth_thread_stack *thread = &stacks->threads[stacks->count++];
+    *thread = (struct rth_thread_stack){.tid = tid, .state = stat.state, .age_s = age_s(&stat)};
+    copy_name(thread->name, sizeof(thread->name), stat.comm);
+    look(stacks, thread, root_fd, scratch);
 }
 
 /* True when its answer is there. */
@@ -275,30 +297,81 @@ static void look_again(struct rth_thread_stacks *stacks, struct rth_thread_stack
         if (!thread->waiting)
             stop_asking(stacks, thread);
     }
+    if (!thread->waiting)
+        return;
+    /* Whoever could not be asked yet waits no longer for that than the others for their answer. */
+    int64_t now_ns = rth__clock_monotonic_ns_sigsafe();
+    if (thread->deadline_ns == 0)
+        thread->deadline_ns = now_ns + RTH_STACKS_ANSWER_NS;
+    if (now_ns < thread->deadline_ns)
+        return;
+    thread->waiting = false; /* what it is missing for has been noted */
+    stop_asking(stacks, thread);
 }
 
-size_t rth__thread_stacks_collect(struct rth_thread_stacks *stacks, int root_fd)
+static void read_wchan(struct rth_thread_stacks *stacks, struct rth_thread_stack *thread,
+                       int root_fd)
+{
+    if (!thread->answered || (stacks->with_wchan && sleeps(thread->state)))
+        (void)rth__proc_wchan_read(root_fd, 0, thread->tid, thread->wchan, sizeof(thread->wchan));
+}
+
+/* One thread of the phase in hand; false at its end. */
+static bool do_next(struct rth_thread_stacks *stacks, int root_fd,
+                    struct rth_sleeper_scratch *scratch)
+{
+    size_t limit = stacks->phase == RTH_STACKS_LOOKING ? stacks->listed : stacks->count;
+    if (stacks->phase == RTH_STACKS_COLLECTING)
+        while (stacks->next < limit && !stacks->threads[stacks->next].waiting)
+            stacks->next++;
+    if (stacks->next >= limit)
+        return false;
+    struct rth_thread_stack *thread = &stacks->threads[stacks->next++];
+    if (stacks->phase == RTH_STACKS_LOOKING)
+        look_first(stacks, thread->tid, root_fd, scratch);
+    else if (stacks->phase == RTH_STACKS_FINISHING)
+        read_wchan(stacks, thread, root_fd);
+    else
+        look_again(stacks, thread, root_fd, scratch);
+    return true;
+}
+
+static size_t pending_count(const struct rth_thread_stacks *stacks)
+{
+    size_t pending = 0;
+    for (size_t i = 0; i < stacks->count; i++)
+        pending += stacks->threads[i].waiting;
+    return pending;
+}
+
+/* At the end of a phase: how long to wait before the next. */
+static int64_t next_phase(struct rth_thread_stacks *stacks)
+{
+    stacks->next = 0;
+    if (stacks->phase == RTH_STACKS_FINISHING) {
+        stacks->phase = RTH_STACKS_COMPLETE;
+        return 0;
+    }
+    bool waiting = pending_count(stacks) > 0;
+    stacks->phase = waiting ? RTH_STACKS_COLLECTING : RTH_STACKS_FINISHING;
+    return waiting ? LOOK_AGAIN_NS : 0;
+}
+
+int64_t rth__thread_stacks_step(struct rth_thread_stacks *stacks, int root_fd)
 {
     struct rth_sleeper_scratch *scratch = scratch_new(root_fd);
     if (scratch == NULL)
-        return pending_count(stacks);
-    for (size_t i = 0; i < stacks->count; i++)
-        if (stacks->threads[i].waiting)
-            look_again(stacks, &stacks->threads[i], root_fd, scratch);
-    scratch_free(scratch);
-    return pending_count(stacks);
-}
-
-void rth__thread_stacks_finish(struct rth_thread_stacks *stacks, int root_fd, bool with_wchan)
-{
-    for (size_t i = 0; i < stacks->count; i++) {
-        struct rth_thread_stack *thread = &stacks->threads[i];
-        thread->waiting = false;
-        stop_asking(stacks, thread);
-        if (!thread->answered || (with_wchan && sleeps(thread->state)))
-            (void)rth__proc_wchan_read(root_fd, 0, thread->tid, thread->wchan,
-                                       sizeof(thread->wchan));
+        return -ENOMEM;
+    int64_t limit_ns = rth__clock_monotonic_ns_sigsafe() + RTH_STACKS_STEP_NS, wait_ns = 0;
+    unsigned done = 0;
+    while (wait_ns == 0 && stacks->phase != RTH_STACKS_COMPLETE) {
+        if (!do_next(stacks, root_fd, scratch))
+            wait_ns = next_phase(stacks);
+        else if (++done == RTH_STACKS_STEP_THREADS || rth__clock_monotonic_ns_sigsafe() >= limit_ns)
+            wait_ns = AT_ONCE_NS;
     }
+    scratch_free(scratch);
+    return wait_ns;
 }
 
 void rth__thread_stacks_free(struct rth_thread_stacks *stacks)

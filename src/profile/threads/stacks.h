@@ -3,20 +3,27 @@
 #define RTH_PROFILE_THREADS_STACKS_H
 
 /*
- * The stacks of all threads of the host at about one moment: taken by a begin, steps while running
- * threads answer, and a free. rth-work.
+ * The stacks of all threads of the host at about one moment: taken by a begin, steps until they are
+ * complete, and a free. Threads that come after begin are not in it, nor those that end before they
+ * are looked at. A step ends after RTH_STACKS_STEP_THREADS threads or RTH_STACKS_STEP_NS, so that
+ * sweeps, hang-ups and stops get their turn on rth-work among tens of thousands of threads.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "os/clock.h"
 #include "os/procfs.h"
 #include "unwind/unwind.h"
 
 struct rth_mailbox;
 
-#define RTH_WCHAN_BYTES 48
+#define RTH_WCHAN_BYTES         48
+#define RTH_STACKS_STEP_THREADS 256u
+#define RTH_STACKS_STEP_NS      (20 * RTH_NS_PER_MS)
+/* Running threads answer at their next tick, unless they wait for a CPU. */
+#define RTH_STACKS_ANSWER_NS (100 * RTH_NS_PER_MS)
 
 struct rth_thread_stack {
     int tid;
@@ -27,6 +34,8 @@ struct rth_thread_stack {
     bool interrupted; /* asked by a signal that reaches sleepers too */
     bool fp_searched; /* its frame pointer was searched on the stack */
     enum rth_unwind_end end;
+    int64_t age_s;
+    int64_t deadline_ns;         /* of its answer, counted from when it was asked; 0: not yet */
     char wchan[RTH_WCHAN_BYTES]; /* kernel function it sleeps in; read when asked for or missing */
     const char *missing;         /* why there is no stack (yet); static text, NULL with one */
     rth_frame *frames;
@@ -34,25 +43,35 @@ struct rth_thread_stack {
     struct rth_mailbox *mailbox; /* while it is asked */
 };
 
+enum rth_stacks_phase {
+    RTH_STACKS_LOOKING,    /* at every thread once */
+    RTH_STACKS_COLLECTING, /* answers, of all that still wait, again and again */
+    RTH_STACKS_FINISHING,  /* wait channels */
+    RTH_STACKS_COMPLETE,
+};
+
 struct rth_thread_stacks {
-    size_t count, capacity, answered;
+    /* Looked at: threads[0 … count). While LOOKING, those still to come are [next … listed). */
+    size_t count, answered;
     struct rth_thread_stack *threads; /* arena */
+    size_t capacity, listed;
+    size_t next; /* of the phase in hand */
     int64_t taken_unix_ns;
+    uint8_t phase;  /* enum rth_stacks_phase */
     bool interrupt; /* threads whose place nobody shows are interrupted */
+    bool with_wchan;
     /* Timers taken now, and at most: half of what the host's user had left. */
     uint64_t asked_count, asked_max;
 };
 
-/* Every thread: sleepers at once, running ones are asked. 0 or a negative errno; on success the
- * caller frees. pending: how many have still to answer. */
+/* Lists every thread. with_wchan: for every sleeper, not only for the missing. 0 or a negative
+ * errno; on success the caller goes on with steps, and frees. */
 int rth__thread_stacks_begin(struct rth_thread_stacks *stacks, int root_fd, bool interrupt,
-                             size_t *ret_pending);
-/* Collects answers; a thread that went to sleep meanwhile is read in place. Returns how many are
- * still pending. */
-size_t rth__thread_stacks_collect(struct rth_thread_stacks *stacks, int root_fd);
-/* Who has not answered is missing from now on. with_wchan: for every sleeper, not only for the
- * missing. */
-void rth__thread_stacks_finish(struct rth_thread_stacks *stacks, int root_fd, bool with_wchan);
+                             bool with_wchan);
+/* One part: sleepers are read at once, running threads asked; answers are collected, and a thread
+ * that went to sleep meanwhile is read in place; who has not answered in time is missing. Returns
+ * how long to wait before the next, 0 when the stacks are complete, or a negative errno. */
+int64_t rth__thread_stacks_step(struct rth_thread_stacks *stacks, int root_fd);
 void rth__thread_stacks_free(struct rth_thread_stacks *stacks);
 
 #endif /* RTH_PROFILE_THREADS_STACKS_H */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `filtered CALL ACTION SCOPE MS`: a program under a seccomp filter of its own. CALL: timer_create
- * or rt_sigaction. ACTION: refuse (EPERM) or kill. SCOPE: all threads, or main (and the threads it
- * makes from then on). Then short and long threads use the CPU for MS milliseconds. Prints "ready",
- * then "done".
+ * `filtered CALL ACTION SCOPE MS`: a program under a seccomp filter of its own. CALL: timer_create,
+ * rt_sigaction or rt_sigreturn. ACTION: refuse (EPERM) or kill. SCOPE: all threads, or main (and
+ * the threads it makes from then on). Then short and long threads use the CPU for MS milliseconds.
+ * Prints "ready", then "done".
  */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -54,7 +54,9 @@ int main(int argc, char **argv)
     pthread_t lasting, passing;
     if (argc != 5)
         return 2;
-    unsigned number = strcmp(argv[1], "timer_create") == 0 ? SYS_timer_create : SYS_rt_sigaction;
+    unsigned number = strcmp(argv[1], "timer_create") == 0   ? SYS_timer_create
+                      : strcmp(argv[1], "rt_sigaction") == 0 ? SYS_rt_sigaction
+                                                             : SYS_rt_sigreturn;
     unsigned answer =
         strcmp(argv[2], "kill") == 0 ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO | 1;
     unsigned flags = strcmp(argv[3], "all") == 0 ? SECCOMP_FILTER_FLAG_TSYNC : 0;

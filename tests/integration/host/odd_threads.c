@@ -225,13 +225,13 @@ __attribute__((noinline)) static long bytes_used(void)
 /* Everything from well below this frame on is painted; then only the signal may write there. */
 static void *paints(void *unused)
 {
-    char here;
+    char *here = __builtin_frame_address(0);
     (void)signal(SIGUSR1, nothing);
     /* Once before: the loader binds names deep down the stack. */
     (void)raise(SIGUSR1);
     odd_work(1);
-    painted_low = &here - 65536;
-    painted_high = &here - 1024;
+    painted_low = here - 65536;
+    painted_high = here - 1024;
     for (volatile char *at = painted_low; at < painted_high; at++)
         *at = (char)PAINT;
     (void)raise(SIGUSR1);

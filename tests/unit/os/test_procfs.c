@@ -62,6 +62,21 @@ static void a_status_is_read_with_unknown_fields_and_without_optional_ones(void 
     assert_int_equal(status.seccomp, -1);
     assert_int_equal(status.sig_caught, 0x180004a02);
     assert_int_equal(status.sig_queued_limit, 96364);
+    assert_int_equal(status.seccomp_filters, -1);
+}
+
+static void a_status_tells_pending_signals_and_filters(void **state)
+{
+    (void)state;
+    static const char text[] = STATUS "SigPnd:\t0000000004000000\nShdPnd:\t0000000000000400\n"
+                                      "Seccomp:\t2\nSeccomp_filters:\t3\n";
+    struct rth_proc_status status;
+
+    assert_int_equal(rth__proc_status_parse(text, sizeof(text) - 1, &status), 0);
+    assert_int_equal(status.sig_pending, 0x4000000);
+    assert_int_equal(status.sig_pending_shared, 0x400);
+    assert_int_equal(status.seccomp, 2);
+    assert_int_equal(status.seccomp_filters, 3);
 }
 
 static void a_status_with_a_field_twice_or_one_missing_is_refused(void **state)
@@ -138,6 +153,7 @@ static void this_process_is_read_from_the_real_proc(void **state)
 RTH_TEST_MAIN(cmocka_unit_test(stat_names_may_hold_blanks_and_parentheses),
               cmocka_unit_test(every_cut_of_a_stat_is_refused_and_writes_nothing),
               cmocka_unit_test(a_status_is_read_with_unknown_fields_and_without_optional_ones),
+              cmocka_unit_test(a_status_tells_pending_signals_and_filters),
               cmocka_unit_test(a_status_with_a_field_twice_or_one_missing_is_refused),
               cmocka_unit_test(limits_know_unlimited_and_refuse_a_missing_row),
               cmocka_unit_test(netstat_pairs_names_with_values_and_refuses_a_missing_ip_ext),

@@ -105,10 +105,10 @@ static void trimming_keeps_what_a_handler_is_writing(void **state)
     assert_ptr_equal(rth__cpu_slot_enter_sigsafe(rth__cpu_slot_cookie(slot), 9), slot);
     slot->frames[0] = 4711;
     rth__cpu_slot_give_locked(slot);
-    rth__cpu_slots_trim_locked();
+    rth__cpu_slots_trim();
     assert_true(slot->frames[0] == 4711);
     rth__cpu_slot_leave_sigsafe(slot);
-    rth__cpu_slots_trim_locked();
+    rth__cpu_slots_trim();
     assert_true(slot->frames[0] == 0);
 }
 
@@ -118,17 +118,16 @@ static void a_new_bearer_inherits_nothing(void **state)
     struct rth_cpu_slot *slot = take(9000, 9);
     atomic_store(&slot->stack_high, 1);
     atomic_store(&slot->seen_sp, 1);
-    atomic_store(&slot->owed, 1);
     atomic_store(&slot->periods, 1);
     atomic_store(&slot->frame_count, 1);
     atomic_store(&slot->unanswered, 1);
-    slot->masked = slot->is_active = true;
+    slot->masked = slot->filtered = slot->looked = slot->is_active = true;
     rth__cpu_slot_give_locked(slot);
     assert_ptr_equal(rth__cpu_slot_take_locked(9001), slot);
     assert_int_equal(slot->timer_id, RTH_CPU_NO_TIMER);
-    assert_int_equal(slot->stack_high + slot->seen_sp + slot->owed + slot->periods, 0);
+    assert_int_equal(slot->stack_high + slot->seen_sp + slot->periods, 0);
     assert_int_equal(slot->frame_count + slot->unanswered, 0);
-    assert_false(slot->masked || slot->is_active);
+    assert_false(slot->masked || slot->filtered || slot->looked || slot->is_active);
     rth__cpu_slot_give_locked(slot);
 }
 
@@ -138,6 +137,59 @@ static void count_slot(struct rth_cpu_slot *slot, void *userdata)
     ++*(int *)userdata;
 }
 
+static int count_slots(void)
+{
+    int count = 0;
+    uint32_t place = 0;
+    while (rth__cpu_slots_some_locked(&place, count_slot, &count))
+        ;
+    return count;
+}
+
+static void slots_are_visited_some_at_a_time(void **state)
+{
+    (void)state;
+    struct rth_cpu_slot *slots[300];
+    for (int i = 0; i < 300; i++)
+        slots[i] = take(11000 + i, i);
+    int count = 0;
+    uint32_t place = 0;
+    assert_true(rth__cpu_slots_some_locked(&place, count_slot, &count));
+    assert_true(count > 0 && count < 100);
+    while (rth__cpu_slots_some_locked(&place, count_slot, &count))
+        ;
+    assert_int_equal(count, 300);
+    for (int i = 0; i < 300; i++)
+        rth__cpu_slot_give_locked(slots[i]);
+}
+
+/* Memory stays bounded: the many do without, and borrow frames for the time of a handler. */
+static void only_the_first_thousand_have_memory_of_their_own(void **state)
+{
+    (void)state;
+    enum { MANY = 3000, LENT_MAX = 4096 };
+    static struct rth_cpu_slot *slots[MANY];
+    static rth_frame *lent[LENT_MAX];
+    int own = 0;
+    for (int i = 0; i < MANY; i++) {
+        slots[i] = take(20000 + i, i);
+        assert_true((slots[i]->frames == NULL) == (slots[i]->cache == NULL));
+        own += slots[i]->frames != NULL;
+    }
+    assert_true(own > 0 && own <= 1024);
+    for (int i = 0; i < MANY; i++)
+        rth__cpu_slot_give_locked(slots[i]);
+    rth__cpu_slots_trim();
+    int count = 0;
+    while ((lent[count] = rth__cpu_frames_borrow_sigsafe()) != NULL)
+        lent[count++][RTH_UNWIND_FRAMES_MAX - 1] = 1;
+    assert_true(count >= 16);
+    rth__cpu_frames_return_sigsafe(lent[7]);
+    assert_ptr_equal(rth__cpu_frames_borrow_sigsafe(), lent[7]);
+    for (int i = 0; i < count; i++)
+        rth__cpu_frames_return_sigsafe(lent[i]);
+}
+
 static void a_child_begins_with_no_slots(void **state)
 {
     (void)state;
@@ -145,19 +197,16 @@ static void a_child_begins_with_no_slots(void **state)
     uint32_t cookie = rth__cpu_slot_cookie(slot);
     pid_t pid = fork();
     if (pid == 0) {
-        int count = 0;
         bool fine = rth__cpu_slot_enter_sigsafe(cookie, 9) == NULL; /* reads as zero */
         rth__cpu_slots_child_reset();
-        rth__cpu_slots_each_locked(count_slot, &count);
-        fine = fine && count == 0 && rth__cpu_slot_find_locked(10000) == NULL &&
+        fine = fine && count_slots() == 0 && rth__cpu_slot_find_locked(10000) == NULL &&
                rth__cpu_slot_take_locked(10000) != NULL;
         _exit(fine ? 0 : 1);
     }
-    int status = 1, count = 0;
+    int status = 1;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    rth__cpu_slots_each_locked(count_slot, &count);
-    assert_int_equal(count, 1);
+    assert_int_equal(count_slots(), 1);
     rth__cpu_slot_give_locked(slot);
 }
 
@@ -168,4 +217,6 @@ RTH_TEST_MAIN(cmocka_unit_test(a_slot_is_found_by_its_thread_until_it_is_given),
               cmocka_unit_test(a_slot_is_not_used_again_while_a_handler_is_in_it),
               cmocka_unit_test(trimming_keeps_what_a_handler_is_writing),
               cmocka_unit_test(a_new_bearer_inherits_nothing),
+              cmocka_unit_test(slots_are_visited_some_at_a_time),
+              cmocka_unit_test(only_the_first_thousand_have_memory_of_their_own),
               cmocka_unit_test(a_child_begins_with_no_slots))

@@ -170,7 +170,7 @@ static void answer_by_hand(uint32_t argument)
     siginfo_t info;
     memset(&info, 0, sizeof(info));
     info.si_signo = rth__sigmux_signal();
-    info.si_code = SI_QUEUE;
+    info.si_code = SI_TIMER;
     info.si_pid = getpid();
     info.si_value = rth__sigmux_cookie(RTH_SIGMUX_THREAD, argument);
     assert_int_equal(

@@ -161,6 +161,38 @@ static void a_full_table_makes_room_once_nobody_reads_it(void **state)
     rth__snapshot_free(from);
 }
 
+static _Atomic bool stop_writing;
+
+static void *add_new_rows(void *unused)
+{
+    for (rth_frame leaf = 100; leaf < 5000 && !stop_writing; leaf++)
+        add(leaf, 3, 1, 1);
+    return unused;
+}
+
+/* Rows that are claimed while a snapshot is taken must not push old ones out of it. */
+static void a_snapshot_taken_among_writers_keeps_every_old_row(void **state)
+{
+    (void)state;
+    assert_int_equal(rth__counted_init(&counted), 0);
+    for (rth_frame leaf = 1; leaf <= 50; leaf++)
+        add(leaf, 2, 1000000, 1);
+    for (int round = 0; round < 30; round++) {
+        pthread_t writer;
+        stop_writing = false;
+        assert_int_equal(pthread_create(&writer, NULL, add_new_rows, NULL), 0);
+        struct rth_snapshot *from = snapshot();
+        stop_writing = true;
+        (void)pthread_join(writer, NULL);
+        struct rth_counted_delta *rows;
+        size_t count = difference(from, &rows);
+        for (size_t i = 0; i < count; i++)
+            assert_true(rows[i].values[0] < 1000000);
+        rth__counted_deltas_free(rows);
+        rth__snapshot_free(from);
+    }
+}
+
 enum { THREADS = 4, ROUNDS = 200000 };
 
 static void *add_many(void *argument)
@@ -245,6 +277,7 @@ RTH_TEST_MAIN(cmocka_unit_test(a_capture_shows_what_was_added_since_its_snapshot
               cmocka_unit_test(labels_make_rows_of_their_own),
               cmocka_unit_test(what_finds_no_room_is_in_the_overflow_row_and_nothing_is_lost),
               cmocka_unit_test(a_full_table_makes_room_once_nobody_reads_it),
+              cmocka_unit_test(a_snapshot_taken_among_writers_keeps_every_old_row),
               cmocka_unit_test(threads_that_add_at_once_lose_nothing),
               cmocka_unit_test(the_region_names_what_it_holds_by_offset),
               cmocka_unit_test(a_forked_child_inherits_no_record))

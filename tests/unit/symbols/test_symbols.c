@@ -237,14 +237,16 @@ static void name_that_would_break_an_answer_is_left_out(void **state)
     (void)elf_file_function(&file, "\xff\xfe", 0x1010, 16);
     (void)elf_file_function(&file, "gr\xc3\xbc\xc3\x9f", 0x1020, 16);
     (void)elf_file_function(&file, "del\x7f", 0x1030, 16);
+    (void)elf_file_function(&file, " ", 0x1060, 16);
     (void)elf_file_function(&file, "far", 0x1040, 16);
-    file.symtab[5].st_name = 4000; /* beyond the strings */
+    file.symtab[6].st_name = 4000; /* beyond the strings */
     (void)elf_file_function(&file, "endless", 0x1050, 16);
     file.section[STRTAB].sh_size--; /* without its NUL */
     save(&file);
     assert_string_equal(name_at(0x1000), "-");
     assert_string_equal(name_at(0x1010), "-");
     assert_string_equal(name_at(0x1020), "gr\xc3\xbc\xc3\x9f");
+    assert_string_equal(name_at(0x1060), "-");
     assert_string_equal(name_at(0x1030), "-");
     assert_string_equal(name_at(0x1040), "-");
     assert_string_equal(name_at(0x1050), "-");

@@ -352,6 +352,44 @@ static void a_search_table_out_of_order_is_sorted(void **state)
     rth__rows_free(rows);
 }
 
+static void assert_function(uint32_t vaddr, uint32_t start, uint32_t limit)
+{
+    uint64_t found_start = 0, found_limit = 0;
+    assert_int_equal(image_function_at(&image, vaddr, &found_start, &found_limit), 0);
+    assert_int_equal(found_start, start);
+    assert_int_equal(found_limit, limit);
+}
+
+static void assert_no_function(uint32_t vaddr, int error)
+{
+    uint64_t start, limit;
+    assert_int_equal(image_function_at(&image, vaddr, &start, &limit), error);
+}
+
+static void a_function_is_found_by_any_of_its_addresses(void **state)
+{
+    (void)state;
+    image_init(&image);
+    uint32_t cie = usual_cie(&image);
+    for (unsigned i = 0; i < 100; i++) {
+        usual_fde(&image, cie, CODE_VADDR + 32u * i, 20 + i % 12);
+        record_end(&image);
+    }
+    for (uint32_t i = 0; i < 100; i++) {
+        uint32_t start = CODE_VADDR + 32 * i, limit = start + 20 + i % 12;
+        assert_function(start, start, limit);
+        assert_function(start + 7, start, limit);
+        assert_function(limit - 1, start, limit);
+        assert_no_function(limit, -ENOENT);
+    }
+    assert_no_function(CODE_VADDR - 1, -ENOENT);
+    assert_no_function(IMAGE_BYTES, -ENOENT);
+    image.without_table = true;
+    assert_no_function(CODE_VADDR, -ENOENT);
+    image.hdr_bytes = 3;
+    assert_no_function(CODE_VADDR, -EBADMSG);
+}
+
 static void code_between_functions_has_no_rule_unless_it_is_padding(void **state)
 {
     (void)state;
@@ -539,6 +577,7 @@ RTH_TEST_MAIN(
     cmocka_unit_test(functions_of_no_length_leave_no_row),
     cmocka_unit_test(a_section_without_a_search_table_is_read_record_by_record_to_its_end),
     cmocka_unit_test(a_search_table_out_of_order_is_sorted),
+    cmocka_unit_test(a_function_is_found_by_any_of_its_addresses),
     cmocka_unit_test(code_between_functions_has_no_rule_unless_it_is_padding),
     cmocka_unit_test(an_undefined_return_address_is_the_root),
     cmocka_unit_test(registers_saved_restored_and_kept_are_told_apart),
