@@ -197,15 +197,17 @@ static bool on_alternate_stack(uint64_t sp)
     return sp - (uint64_t)(uintptr_t)workload_alternate_stack < WORKLOAD_ALTERNATE_BYTES;
 }
 
-/* The return of a function that realigns its stack: gcc still says there that the caller's rbp is
- * saved where rbp points, though `leave` has restored it. The caller is right, what the caller's
- * own callers need of rbp is not, for gdb either. */
-static bool at_return_after_realignment(uint64_t pc)
+/* The last two instructions of a function that realigns its stack: gcc still says there that the
+ * caller's rbp is saved where rbp points, though `leave` has restored it. The caller is right, what
+ * the caller's own callers need of rbp is not, for gdb either. */
+static bool at_end_of_realigned_function(uint64_t pc)
 {
-    static const unsigned char lea_rsp_ret[] = {0x49, 0x8d, 0x62, 0xf8, 0xc3};
-    unsigned char code[sizeof(lea_rsp_ret)];
-    read_child(pc - (sizeof(code) - 1), code, sizeof(code));
-    return memcmp(code, lea_rsp_ret, sizeof(code)) == 0;
+    static const unsigned char lea_ret[] = {0x49, 0x8d, 0x62, 0xf8, 0xc3};
+    const size_t lea_bytes = sizeof(lea_ret) - 1;
+    unsigned char code[2 * sizeof(lea_ret) - 1];
+    read_child(pc - lea_bytes, code, sizeof(code));
+    return memcmp(code, lea_ret, sizeof(lea_ret)) == 0 ||
+           memcmp(code + lea_bytes, lea_ret, sizeof(lea_ret)) == 0;
 }
 
 static void look(const struct user_regs_struct *user)
@@ -224,7 +226,7 @@ static void look(const struct user_regs_struct *user)
     }
     read_child(low, copy, high - low);
     compare_caller(&registers, low, high, copy, shadow[depth - 1].caller);
-    if (whole && !is_jumping && !at_return_after_realignment(user->rip))
+    if (whole && !is_jumping && !at_end_of_realigned_function(user->rip))
         compare_whole(&registers, low, high, copy);
 }
 
