@@ -2,6 +2,7 @@
 """The walker against the truth: at every instruction, and beside a debugger."""
 import json
 import os
+import re
 import subprocess
 
 import harness
@@ -93,7 +94,8 @@ class UnwindOracle(harness.Case):
                               stops], capture_output=True, text=True)
         if "Operation not permitted" in run.stderr:
             harness.skip("ptrace is not permitted here")
-        lines = [line for line in run.stdout.split("\n") if line.startswith("{")]
+        # Behind whatever gdb has written of its last stop.
+        lines = re.findall(r'\{"compared".*\}', run.stdout)
         self.assertTrue(lines, run.stdout + run.stderr)
         print("beside gdb:", lines[0], flush=True)
         seen = json.loads(lines[0])
