@@ -282,7 +282,8 @@ class SignalOwners(HostCase):
 
     def test_children_inherit_what_they_would_without_us(self):
         for disposition in ("default", "ignored", "handled"):
-            self.assert_as_bare("spawn_signals", "3000", disposition)
+            # Long enough for the first capture, which makes the rows of every library first.
+            self.assert_as_bare("spawn_signals", "6000", disposition)
 
 
 class Interruptions(HostCase):
