@@ -57,7 +57,7 @@ def free_port():
 
 
 QUESTIONS = ["startup", "idle", "fork", "prefork", "footprint", "unwind", "symbols",
-             "cpu_sampler", "thread_dump"]
+             "cpu_sampler", "thread_dump", "labels"]
 
 # What `rthooks run` adds to a process: rth-admin and rth-work.
 SERVICE_THREADS = 2
@@ -245,6 +245,26 @@ class Bench:
                   result)
         for rate in result["rates"]:
             print("cpu_sampler: %s" % json.dumps(rate))
+
+    def labels(self):
+        """A labelled block, beside pprof.Do of Go where Go is."""
+        repeat = str(max(self.repeat, 20))
+        result = {"ours": self.inner("labels", repeat)}
+        go = shutil.which("go", path=os.environ.get("PATH", "") + ":/usr/local/go/bin")
+        if go:
+            output = subprocess.run([go, "run", os.path.join(HERE, "peer_labels.go"), repeat],
+                                    capture_output=True, text=True, check=True).stdout
+            result["go"] = json.loads(output)
+        for kind in result.values():
+            for name, values in kind.items():
+                if isinstance(values, list):
+                    kind[name] = summary(values)
+        self.save("labels", "Nanoseconds per labelled block, above a bare call",
+                  "literals_ns <= 3, malloc_calls = 0", result)
+        for kind, values in result.items():
+            print("labels, %s: %s" % (kind, ", ".join(
+                "%s %.2f" % (name, value["median"] if isinstance(value, dict) else value)
+                for name, value in values.items())))
 
     def thread_dump(self):
         """1,000 sleeping threads."""

@@ -46,6 +46,7 @@
 #include "profile/cpu/cpu.h"
 #include "profile/index.h"
 #include "profile/threads/dump.h"
+#include "thread/context.h"
 #include "thread/credentials.h"
 #include "thread/host_signals.h"
 #include "runtime/runtime.h"
@@ -59,6 +60,7 @@ static const struct rth_capability *const capability_table[] = {
     &rth__log_capability,         /* what rthooks says of itself */
     &rth__fork_capability,        /* which children become processes of ours */
     &rth__threads_capability,     /* thread list, thread counts */
+    &rth__labels_capability,      /* label sets, the context of threads */
     &rth__process_capability,     /* process_* series */
     &rth__metrics_capability,     /* /metrics, own cost */
     &rth__health_capability,      /* /livez, /readyz, /startupz */
@@ -120,6 +122,13 @@ static void ids_change_end(bool paused)
 {
     if (paused)
         threads_resume();
+}
+
+/* On the thread that forked, in the child. */
+static void forget_thread_sigsafe(void)
+{
+    rth__thread_forget_self_sigsafe();
+    rth__context_child_forked_sigsafe();
 }
 
 static struct rth_interpose_ops interpose_ops = {
@@ -245,7 +254,7 @@ static int start_everything(const struct rth_opts *opts, const struct rth_interp
     if (error == 0)
         error = rth__family_init(identity->pid, identity->starttime_ticks, geteuid());
     if (error == 0)
-        error = rth__fork_init(adopt_child, rth__thread_forget_self_sigsafe, facts->interposed);
+        error = rth__fork_init(adopt_child, forget_thread_sigsafe, facts->interposed);
     if (error != 0)
         return error;
     rth__runtime_facts_set(facts);

@@ -231,15 +231,16 @@ void rth__profile_text_stack(struct rth_sink *sink, int64_t count, const rth_fra
     }
 }
 
-/* {"key":"text", "other":12} in the order of their keys. Quadratic: labels are few. */
-static void write_labels(struct rth_sink *sink, const struct rth_profile_row *row)
+/* Quadratic: labels are few. */
+void rth__profile_text_labels(struct rth_sink *sink, const struct rth_pprof_label *labels,
+                              size_t count)
 {
     const struct rth_pprof_label *last = NULL;
-    (void)rth__sink_puts(sink, "# labels: {");
-    for (size_t written = 0; written < row->label_count; written++) {
+    (void)rth__sink_puts(sink, "{");
+    for (size_t written = 0; written < count; written++) {
         const struct rth_pprof_label *next = NULL;
-        for (size_t i = 0; i < row->label_count; i++) {
-            const struct rth_pprof_label *label = &row->labels[i];
+        for (size_t i = 0; i < count; i++) {
+            const struct rth_pprof_label *label = &labels[i];
             int after_last = last != NULL ? compare_text(label->key, last->key) : 1;
             bool is_later = after_last > 0 || (after_last == 0 && label > last);
             if (is_later && (next == NULL || compare_text(label->key, next->key) < 0))
@@ -257,7 +258,7 @@ static void write_labels(struct rth_sink *sink, const struct rth_profile_row *ro
             rth__json_int(&json, next->number);
         last = next;
     }
-    (void)rth__sink_puts(sink, "}\n");
+    (void)rth__sink_puts(sink, "}");
 }
 
 static void write_modules(struct text_writer *writer)
@@ -297,8 +298,11 @@ static int write_groups(struct text_writer *writer)
         rth__profile_text_stack(writer->sink, writer->groups[i].count, row->frames,
                                 row->frame_count);
         (void)rth__sink_puts(writer->sink, "\n");
-        if (row->label_count > 0)
-            write_labels(writer->sink, row);
+        if (row->label_count > 0) {
+            (void)rth__sink_puts(writer->sink, "# labels: ");
+            rth__profile_text_labels(writer->sink, row->labels, row->label_count);
+            (void)rth__sink_puts(writer->sink, "\n");
+        }
         for (unsigned k = 0; k < row->frame_count; k++)
             rth__profile_text_frame(writer->sink, writer->symbols, row->frames[k]);
         (void)rth__sink_puts(writer->sink, "\n");

@@ -29,6 +29,9 @@ void rth__profile_text_frame(struct rth_sink *sink, const struct rth_symbol_set 
 /* What that function says after the address, without the module: "NAME+0xOFFSET". */
 void rth__profile_text_name(struct rth_sink *sink, const struct rth_symbol_set *symbols,
                             rth_frame frame);
+/* {"key":"text", "other":12} in the order of their keys. */
+void rth__profile_text_labels(struct rth_sink *sink, const struct rth_pprof_label *labels,
+                              size_t count);
 /* "3 @ 0x1 0x2": the count and the addresses as they stand on the stack, so that a reader who
  * subtracts one from each, as pprof does, finds the call sites. No end of line. */
 void rth__profile_text_stack(struct rth_sink *sink, int64_t count, const rth_frame *frames,

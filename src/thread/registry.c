@@ -24,6 +24,7 @@
 #include "interpose/abi.h"
 #include "os/clock.h"
 #include "os/rawsys.h"
+#include "thread/context.h"
 
 #define CHUNK_BLOCKS 256
 #define CHUNKS_MAX   256 /* 65,536 threads */
@@ -43,9 +44,11 @@ struct block {
     };
     void *argument;
     struct block *_Atomic next_in_bucket; /* written under blocks_lock */
-    struct rth_thread_shared shared;      /* the thread's wrappers write it */
+    uint32_t label_set;                   /* of the creator, for the thread to begin with */
+    /* On a line of its own: the thread's wrappers write it at each call. */
+    _Alignas(64) struct rth_thread_shared shared;
 };
-_Static_assert(sizeof(struct block) == 64, "a block is a cache line");
+_Static_assert(sizeof(struct block) == 128, "a block is two cache lines");
 
 static struct rth_lock blocks_lock = RTH_LOCK_INIT(RTH_RANK_THREADS);
 /* Protected by blocks_lock. */
@@ -147,6 +150,7 @@ void *rth__thread_prepare(void *(*start)(void *), void *argument)
     block->created_ns = rth__clock_monotonic_ns_sigsafe();
     block->start = start;
     block->argument = argument;
+    block->label_set = rth__context_label_set_sigsafe();
     atomic_store_explicit(&block->state, RTH_THREAD_CREATED, memory_order_release);
     return block;
 }
@@ -186,6 +190,7 @@ static void leave(void *userdata)
     if (told != NULL)
         told->ending(leaving->block->tid);
     show_waits_in(NULL);
+    rth__context_thread_ending(leaving->block->tid);
     atomic_store_explicit(&leaving->block->state, RTH_THREAD_EXITING, memory_order_release);
     live_count--;
     give_block(leaving->block);
@@ -201,6 +206,7 @@ void *rth__thread_run(void *handle)
     live_count++;
     show_waits_in(block);
     put_into_bucket(block);
+    rth__context_inherit(block->label_set, block->tid);
     atomic_store_explicit(&block->state, RTH_THREAD_LIVE, memory_order_release);
     const struct rth_thread_observer *told = atomic_load_explicit(&observer, memory_order_acquire);
     if (told != NULL)

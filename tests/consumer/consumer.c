@@ -1,9 +1,39 @@
 /* SPDX-License-Identifier: MIT */
-/* What a C service does with rthooks, in ten lines; prints the version it runs on. */
+/* What a C service does with rthooks; prints the version it runs on. */
 
+#include <rthooks/context.h>
+#include <rthooks/label.h>
 #include <rthooks/rthooks.h>
 
 #include <stdio.h>
+
+static void work(void *done)
+{
+    *(int *)done += 1;
+}
+
+/* How often it worked: each time on somebody's account. */
+static int labelled(const char *tenant)
+{
+    const char *const pairs[] = {"queue", "mail"};
+    struct rth_labels *labels = NULL;
+    struct rth_context_token token;
+    int done = 0;
+    if (rth_labels_new(pairs, 2, &labels) < 0)
+        return 0;
+    RTH_WITH_LABELS("handler", "/checkout", "tenant", tenant) {
+        struct rth_context *context = rth_context_current();
+        if (context != NULL && rth_context_attach(context, &token) == 0) {
+            rth_do(labels, work, &done);
+            rth_context_detach(&token);
+        }
+        rth_context_unref(context);
+        RTH_WITH_LABELS("step", "pay")
+            work(&done);
+    }
+    rth_labels_free(labels);
+    return rth_context_current() == NULL ? done : 0;
+}
 
 int main(void)
 {
@@ -15,6 +45,8 @@ int main(void)
         fprintf(stderr, "rth_start: %s\n", rth_strerror(error));
         return 1;
     }
+    if (labelled("acme") != 2)
+        return 1;
     printf("rthooks %s\n", rth_version());
     return rth_stop() == 0 ? 0 : 1;
 }

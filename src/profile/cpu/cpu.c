@@ -25,6 +25,7 @@
 #include "os/fd.h"
 #include "profile/comments.h"
 #include "profile/cpu/sampler.h"
+#include "profile/labels.h"
 #include "profile/named.h"
 #include "rthooks/rthooks.h"
 #include "thread/cpu_timer.h"
@@ -252,6 +253,7 @@ static void write_comments(struct rth_comments *comments, const struct capture *
                               (unsigned long long)(now.ends[i] - before->ends[i]));
     comment_on_coverage(comments, coverage);
     comment_on_kernel(comments);
+    rth__profile_labels_comment(comments);
     int64_t process_ns = rth__clock_process_cpu_ns_sigsafe(0) - capture->process_cpu_ns;
     rth__comments_add(comments, "cpu of the process in this window: %lld ns, rthooks included",
                       (long long)process_ns);
@@ -280,35 +282,70 @@ static int encode(const struct capture *capture, const struct rth_profile_rows *
     return rth__profile_encode(&description, rows, &naming, sink);
 }
 
+/* What the rows of a profile point to. */
+struct row_memory {
+    struct rth_profile_row *rows;
+    int64_t *values;
+    struct rth_pprof_label *labels;
+    size_t rows_bytes, values_bytes, labels_bytes;
+};
+
+static bool row_memory_take(struct row_memory *memory, const struct rth_counted_delta *deltas,
+                            size_t count)
+{
+    struct rth_pprof_label labels[RTH_LABELS_MAX];
+    size_t label_count = 0;
+    for (size_t i = 0; i < count; i++)
+        label_count += rth__profile_labels_read(deltas[i].label_set, labels);
+    memory->rows_bytes = (count + 1) * sizeof(*memory->rows);
+    memory->values_bytes = (count + 1) * RTH_COUNTED_VALUES * sizeof(*memory->values);
+    memory->labels_bytes = (label_count + 1) * sizeof(*memory->labels);
+    memory->rows = rth__arena_alloc_nomalloc(memory->rows_bytes);
+    memory->values = rth__arena_alloc_nomalloc(memory->values_bytes);
+    memory->labels = rth__arena_alloc_nomalloc(memory->labels_bytes);
+    return memory->rows != NULL && memory->values != NULL && memory->labels != NULL;
+}
+
+static void row_memory_give(struct row_memory *memory)
+{
+    rth__arena_free_nomalloc(memory->labels, memory->labels_bytes);
+    rth__arena_free_nomalloc(memory->values, memory->values_bytes);
+    rth__arena_free_nomalloc(memory->rows, memory->rows_bytes);
+}
+
 static int write_rows(const struct capture *capture, const struct rth_counted_delta *deltas,
                       size_t count, const struct rth_comments *comments, int64_t duration_ns,
                       struct rth_sink *sink)
 {
-    size_t rows_bytes = (count + 1) * sizeof(struct rth_profile_row);
-    size_t values_bytes = (count + 1) * RTH_COUNTED_VALUES * sizeof(int64_t);
-    struct rth_profile_row *rows = rth__arena_alloc_nomalloc(rows_bytes);
-    int64_t *values = rth__arena_alloc_nomalloc(values_bytes);
-    int error = rows == NULL || values == NULL ? -ENOMEM : 0;
+    struct row_memory memory;
+    int error = row_memory_take(&memory, deltas, count) ? 0 : -ENOMEM;
+    size_t labels_used = 0;
     /* The sampler's rate may be a multiple of ours, or no multiple: what a row has over whole
      * periods goes to the next, and the sum is right to a period. */
     uint64_t period_ns = (uint64_t)(RTH_NS_PER_S / capture->hz), carried_ns = period_ns / 2;
     for (size_t i = 0; i < count && error == 0; i++) {
-        int64_t *row_values = &values[i * RTH_COUNTED_VALUES];
+        int64_t *row_values = &memory.values[i * RTH_COUNTED_VALUES];
         carried_ns += deltas[i].values[1];
         row_values[0] = (int64_t)(carried_ns / period_ns);
         row_values[1] = (int64_t)deltas[i].values[1];
         carried_ns %= period_ns;
-        rows[i] = (struct rth_profile_row){
+        struct rth_pprof_label labels[RTH_LABELS_MAX];
+        struct rth_pprof_label *row_labels = &memory.labels[labels_used];
+        unsigned label_count = rth__profile_labels_read(deltas[i].label_set, labels);
+        memcpy(row_labels, labels, label_count * sizeof(*labels));
+        labels_used += label_count;
+        memory.rows[i] = (struct rth_profile_row){
             .frames = deltas[i].frames,
             .frame_count = deltas[i].frame_count,
             .values = row_values,
+            .labels = row_labels,
+            .label_count = label_count,
         };
     }
     if (error == 0)
-        error =
-            encode(capture, &(struct rth_profile_rows){rows, count}, comments, duration_ns, sink);
-    rth__arena_free_nomalloc(values, values_bytes);
-    rth__arena_free_nomalloc(rows, rows_bytes);
+        error = encode(capture, &(struct rth_profile_rows){memory.rows, count}, comments,
+                       duration_ns, sink);
+    row_memory_give(&memory);
     return error;
 }
 

@@ -2,10 +2,10 @@
 /*
  * The CPU sampler.
  *
- * Purpose: one signal per period of CPU time of each thread, a stack per signal, a counter per
- * stack. The weight of a signal is its period times one plus the kernel's count of overruns. The
- * first expiry is random within a period, or what an ended thread left of its own: so the sum is
- * the CPU time used, also when no thread lives for a period.
+ * Purpose: one signal per period of CPU time of each thread, a stack and the thread's label set per
+ * signal, a counter per pair of them. The weight of a signal is its period times one plus the
+ * kernel's count of overruns. The first expiry is random within a period, or what an ended thread
+ * left of its own: so the sum is the CPU time used, also when no thread lives for a period.
  * Threads: the handler runs on the sampled thread; threads that start and end while a capture runs
  * make and delete their timer themselves (timers.c); the sweep on rth-work finds those it was not
  * told of (sweep.c). A timer's signal always goes to the thread whose clock it is: one for the
@@ -26,6 +26,7 @@
 #include "profile/cpu/slots.h"
 #include "profile/cpu/timers.h"
 #include "record/loader.h"
+#include "thread/context.h"
 #include "thread/registry.h"
 #include "thread/sigmux.h"
 
@@ -86,7 +87,8 @@ void rth__cpu_sampler_add(const struct rth_cpu_slot *slot, const rth_frame *fram
     if (period_ns == 0)
         return;
     uint64_t values[RTH_COUNTED_VALUES] = {(ns + period_ns / 2) / period_ns, ns};
-    rth__counted_add_sigsafe(&rth__cpu_counted, frames, frame_count, RTH_LABEL_SET_NONE, values);
+    uint32_t label_set = atomic_load_explicit(&slot->label_set, memory_order_relaxed);
+    rth__counted_add_sigsafe(&rth__cpu_counted, frames, frame_count, label_set, values);
     count_one(&counts.periods, values[0]);
 }
 
@@ -118,6 +120,7 @@ static void record(struct rth_cpu_slot *slot, rth_frame *frames, uint64_t ns, co
         rth__unwind_sigsafe(&registers, &stack, slot->cache, frames, RTH_UNWIND_FRAMES_MAX, &end);
     if (frames == slot->frames)
         atomic_store_explicit(&slot->frame_count, count, memory_order_relaxed);
+    atomic_store_explicit(&slot->label_set, rth__context_label_set_sigsafe(), memory_order_relaxed);
     rth__cpu_sampler_add(slot, frames, count, ns + take_owed());
     count_one(&counts.samples, 1);
     count_one(&counts.ends[end], 1);

@@ -47,6 +47,7 @@ struct rth_cpu_slot {
      * threads that they do without: the handler borrows frames, and keeps none. */
     rth_frame *frames;
     _Atomic unsigned frame_count;
+    _Atomic uint32_t label_set; /* of the last sample */
     struct rth_unwind_cache *cache;
 };
 

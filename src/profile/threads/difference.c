@@ -16,7 +16,7 @@ struct index {
 
 static uint64_t hash_of(const struct rth_thread_stack *thread)
 {
-    uint64_t hash = thread->frame_count;
+    uint64_t hash = thread->frame_count + ((uint64_t)thread->label_set << 32);
     for (unsigned i = 0; i < thread->frame_count; i++) {
         hash = (hash ^ thread->frames[i]) * UINT64_C(0x9e3779b97f4a7c15);
         hash ^= hash >> 32;
@@ -26,7 +26,7 @@ static uint64_t hash_of(const struct rth_thread_stack *thread)
 
 static bool same_stack(const struct rth_thread_stack *one, const struct rth_thread_stack *other)
 {
-    return one->frame_count == other->frame_count &&
+    return one->frame_count == other->frame_count && one->label_set == other->label_set &&
            memcmp(one->frames, other->frames, one->frame_count * sizeof(*one->frames)) == 0;
 }
 

@@ -18,13 +18,14 @@
 #include "core/service_thread.h"
 #include "os/clock.h"
 #include "profile/comments.h"
+#include "profile/labels.h"
 #include "profile/named.h"
 #include "profile/text.h"
 #include "profile/threads/difference.h"
 #include "profile/threads/mailbox.h"
 #include "profile/threads/stacks.h"
 
-#define LABELS            2
+#define OWN_LABELS        2 /* thread, state */
 #define MISSING_NAMED_MAX 16u
 
 struct dump {
@@ -121,6 +122,16 @@ static void write_stack(struct rth_sink *sink, const struct rth_symbol_set *symb
         (void)rth__sink_printf(sink, "\t(incomplete: %s)\n", rth__unwind_end_name(thread->end));
 }
 
+static void write_labels(struct rth_sink *sink, const struct rth_thread_stack *thread)
+{
+    struct rth_pprof_label labels[RTH_LABELS_MAX];
+    unsigned count = rth__profile_labels_read(thread->label_set, labels);
+    if (count == 0)
+        return;
+    (void)rth__sink_puts(sink, " labels:");
+    rth__profile_text_labels(sink, labels, count);
+}
+
 static int write_blocks(const struct dump *dump, const struct rth_symbol_set *symbols,
                         struct rth_sink *sink)
 {
@@ -130,12 +141,14 @@ static int write_blocks(const struct dump *dump, const struct rth_symbol_set *sy
         const char *state = rth__proc_state_name(thread->state);
         const char *separator = thread->wchan[0] != '\0' ? ", " : "";
         if (dump->is_goroutine)
-            (void)rth__sink_printf(sink, "goroutine %d [%s%s%s, %s]:\n", thread->tid, state,
-                                   separator, thread->wchan, thread->name);
+            (void)rth__sink_printf(sink, "goroutine %d [%s%s%s, %s", thread->tid, state, separator,
+                                   thread->wchan, thread->name);
         else
-            (void)rth__sink_printf(sink, "thread %d \"%s\" [%s%s%s, %lld s old]:\n", thread->tid,
+            (void)rth__sink_printf(sink, "thread %d \"%s\" [%s%s%s, %lld s old", thread->tid,
                                    thread->name, state, separator, thread->wchan,
                                    (long long)thread->age_s);
+        write_labels(sink, thread);
+        (void)rth__sink_puts(sink, "]:\n");
         write_stack(sink, symbols, thread);
         (void)rth__sink_puts(sink, "\n");
     }
@@ -177,30 +190,50 @@ static int write_threads(const struct dump *dump, struct rth_sink *sink)
 
 struct row_memory {
     struct rth_profile_row row;
-    struct rth_pprof_label labels[LABELS];
+    struct rth_pprof_label labels[OWN_LABELS + RTH_LABELS_MAX];
 };
 
 static const int64_t plus_one = 1;
 static const int64_t minus_one = -1;
 
-static size_t add_rows(const struct rth_thread_stacks *stacks, const int64_t *value,
-                       bool with_labels, struct row_memory *memory, struct rth_profile_row *rows,
-                       size_t count)
+/* The thread's own, then the program's, where the keys differ: one value per key and sample. */
+static size_t labels_of(const struct rth_thread_stack *thread, bool with_own,
+                        struct rth_pprof_label ret_labels[OWN_LABELS + RTH_LABELS_MAX])
+{
+    const struct rth_pprof_label own[OWN_LABELS] = {
+        {.key = "thread", .text = thread->name},
+        {.key = "state", .text = rth__proc_state_name(thread->state)},
+    };
+    struct rth_pprof_label program[RTH_LABELS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; with_own && i < OWN_LABELS; i++)
+        ret_labels[count++] = own[i];
+    unsigned program_count = rth__profile_labels_read(thread->label_set, program);
+    for (unsigned i = 0; i < program_count; i++) {
+        bool is_taken = false;
+        for (size_t k = 0; with_own && k < OWN_LABELS; k++)
+            is_taken = is_taken || strcmp(own[k].key, program[i].key) == 0;
+        if (!is_taken)
+            ret_labels[count++] = program[i];
+    }
+    return count;
+}
+
+static size_t add_rows(const struct rth_thread_stacks *stacks, const int64_t *value, bool with_own,
+                       struct row_memory *memory, struct rth_profile_row *rows, size_t count)
 {
     for (size_t i = 0; i < stacks->count; i++) {
         const struct rth_thread_stack *thread = &stacks->threads[i];
         if (!thread->answered)
             continue;
         struct row_memory *mine = &memory[count];
-        mine->labels[0] = (struct rth_pprof_label){.key = "thread", .text = thread->name};
-        mine->labels[1] =
-            (struct rth_pprof_label){.key = "state", .text = rth__proc_state_name(thread->state)};
+        size_t label_count = labels_of(thread, with_own, mine->labels);
         rows[count++] = (struct rth_profile_row){
             .frames = thread->frames,
             .frame_count = thread->frame_count,
             .values = value,
-            .labels = with_labels ? mine->labels : NULL,
-            .label_count = with_labels ? LABELS : 0,
+            .labels = mine->labels,
+            .label_count = label_count,
         };
     }
     return count;
@@ -239,6 +272,7 @@ static void write_comments(struct rth_comments *comments, const struct dump *dum
     if (searched > 0)
         rth__comments_add(comments, "stacks whose frame pointer was searched: %zu", searched);
     write_missing(comments, stacks);
+    rth__profile_labels_comment(comments);
 }
 
 static int write_rows(const struct dump *dump, const struct rth_profile_rows *rows,
@@ -277,10 +311,10 @@ static int write_profile(struct dump *dump, struct rth_sink *sink)
     struct rth_comments *comments = rth__arena_alloc_nomalloc(sizeof(*comments));
     error = memory == NULL || rows == NULL || comments == NULL ? -ENOMEM : 0;
     if (error == 0) {
-        /* Text groups stacks: what differs in labels alone belongs together there. */
-        bool with_labels = !dump->has_base && dump->request.debug == 0;
-        size_t count = add_rows(&dump->stacks, &plus_one, with_labels, memory, rows, 0);
-        count = add_rows(&dump->base, &minus_one, with_labels, memory, rows, count);
+        /* Text groups stacks: threads that differ in name or state alone belong together there. */
+        bool with_own = !dump->has_base && dump->request.debug == 0;
+        size_t count = add_rows(&dump->stacks, &plus_one, with_own, memory, rows, 0);
+        count = add_rows(&dump->base, &minus_one, with_own, memory, rows, count);
         write_comments(comments, dump, answered);
         error = write_rows(dump, &(struct rth_profile_rows){rows, count}, comments, sink);
     }

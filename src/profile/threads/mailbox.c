@@ -6,6 +6,7 @@
 
 #include "core/arena.h"
 #include "os/procfs.h"
+#include "thread/context.h"
 #include "thread/cpu_timer.h"
 #include "thread/sigmux.h"
 
@@ -32,6 +33,7 @@ struct rth_mailbox {
     /* Written by the thread before ANSWERED. */
     unsigned count;
     enum rth_unwind_end end;
+    uint32_t label_set;
     rth_frame frames[RTH_UNWIND_FRAMES_MAX];
 };
 
@@ -59,6 +61,7 @@ static void on_question(uint32_t cookie, const siginfo_t *info, void *ucontext)
     struct rth_unwind_stack stack = {.probe = true};
     mailbox->count = rth__unwind_sigsafe(&registers, &stack, NULL, mailbox->frames,
                                          RTH_UNWIND_FRAMES_MAX, &mailbox->end);
+    mailbox->label_set = rth__context_label_set_sigsafe();
     atomic_store_explicit(&mailbox->word, word_of(number, ANSWERED), memory_order_release);
 }
 
@@ -123,15 +126,13 @@ int rth__mailbox_ask(int root_fd, int tid, bool interrupt, struct rth_mailbox **
     return error == -EAGAIN || error == -ENOMEM ? error : -ESRCH;
 }
 
-unsigned rth__mailbox_answer(const struct rth_mailbox *mailbox, const rth_frame **ret_frames,
-                             enum rth_unwind_end *ret_end)
+struct rth_mailbox_answer rth__mailbox_answer(const struct rth_mailbox *mailbox)
 {
     if (atomic_load_explicit(&mailbox->word, memory_order_acquire) !=
         word_of(mailbox->number, ANSWERED))
-        return 0;
-    *ret_frames = mailbox->frames;
-    *ret_end = mailbox->end;
-    return mailbox->count;
+        return (struct rth_mailbox_answer){.count = 0};
+    return (struct rth_mailbox_answer){mailbox->frames, mailbox->count, mailbox->end,
+                                       mailbox->label_set};
 }
 
 void rth__mailbox_close(struct rth_mailbox *mailbox)

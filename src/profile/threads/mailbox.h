@@ -21,9 +21,13 @@ struct rth_mailbox;
  * ended.
  */
 int rth__mailbox_ask(int root_fd, int tid, bool interrupt, struct rth_mailbox **ret_mailbox);
-/* Frames of the answer in *ret_frames, or 0 while there is none. */
-unsigned rth__mailbox_answer(const struct rth_mailbox *mailbox, const rth_frame **ret_frames,
-                             enum rth_unwind_end *ret_end);
+struct rth_mailbox_answer {
+    const rth_frame *frames;
+    unsigned count; /* 0: there is no answer yet */
+    enum rth_unwind_end end;
+    uint32_t label_set;
+};
+struct rth_mailbox_answer rth__mailbox_answer(const struct rth_mailbox *mailbox);
 /* Answered or not; NULL is fine. */
 void rth__mailbox_close(struct rth_mailbox *mailbox);
 void rth__mailboxes_child_reset(void);

@@ -13,6 +13,7 @@
 #include "os/dir.h"
 #include "profile/threads/mailbox.h"
 #include "profile/threads/sleeper.h"
+#include "thread/context.h"
 
 /* A sleeper that moves while it is read is tried again, then treated as running. */
 #define SLEEPER_TRIES 3
@@ -67,8 +68,10 @@ static int read_sleeper(struct rth_thread_stacks *stacks, struct rth_thread_stac
     int error = -EAGAIN;
     for (int i = 0; i < SLEEPER_TRIES && error == -EAGAIN; i++)
         error = rth__sleeper_unwind(root_fd, thread->tid, scratch, &found);
-    if (error == 0)
+    if (error == 0) {
+        thread->label_set = rth__context_label_set_of(&scratch->memory, thread->tid);
         keep_frames(stacks, thread, scratch->frames, &found);
+    }
     return error;
 }
 
@@ -140,6 +143,7 @@ static void look(struct rth_thread_stacks *stacks, struct rth_thread_stack *thre
     int error = sleeps(thread->state) ? read_sleeper(stacks, thread, root_fd, scratch) : -EAGAIN;
     if (error == 0)
         return;
+    thread->label_set = rth__context_label_set_of(&scratch->memory, thread->tid);
     bool interrupt = error == -EACCES && stacks->interrupt;
     if (error != -EAGAIN && !interrupt)
         give_up(thread, why_not_read(error));
@@ -272,13 +276,13 @@ static void look_first(struct rth_thread_stacks *stacks, int tid, int root_fd,
 /* True when its answer is there. */
 static bool take_answer(struct rth_thread_stacks *stacks, struct rth_thread_stack *thread)
 {
-    const rth_frame *frames;
-    struct rth_sleeper_stack found = {0};
     if (thread->mailbox == NULL)
         return false;
-    found.count = rth__mailbox_answer(thread->mailbox, &frames, &found.end);
+    struct rth_mailbox_answer answer = rth__mailbox_answer(thread->mailbox);
+    struct rth_sleeper_stack found = {.count = answer.count, .end = answer.end};
+    thread->label_set = answer.label_set;
     if (found.count != 0)
-        keep_frames(stacks, thread, frames, &found);
+        keep_frames(stacks, thread, answer.frames, &found);
     return found.count != 0;
 }
 

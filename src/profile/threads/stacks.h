@@ -40,6 +40,7 @@ struct rth_thread_stack {
     const char *missing;         /* why there is no stack (yet); static text, NULL with one */
     rth_frame *frames;
     unsigned frame_count;
+    uint32_t label_set;          /* at the same moment */
     struct rth_mailbox *mailbox; /* while it is asked */
 };
 

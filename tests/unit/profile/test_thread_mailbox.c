@@ -69,20 +69,16 @@ static void end(void)
 /* Waits for the answer; the number of its frames. */
 static unsigned wait_for(struct rth_mailbox *mailbox)
 {
-    const rth_frame *frames;
-    enum rth_unwind_end end_of_walk;
-    unsigned count = 0;
-    while ((count = rth__mailbox_answer(mailbox, &frames, &end_of_walk)) == 0)
+    struct rth_mailbox_answer answer;
+    while ((answer = rth__mailbox_answer(mailbox)).count == 0)
         test_pause_us(1000);
-    assert_int_equal(end_of_walk, RTH_UNWIND_ROOT);
-    return count;
+    assert_int_equal(answer.end, RTH_UNWIND_ROOT);
+    return answer.count;
 }
 
 static bool is_answered(const struct rth_mailbox *mailbox)
 {
-    const rth_frame *frames;
-    enum rth_unwind_end end_of_walk;
-    return rth__mailbox_answer(mailbox, &frames, &end_of_walk) != 0;
+    return rth__mailbox_answer(mailbox).count != 0;
 }
 
 static void a_running_thread_answers(void **state)
