@@ -44,7 +44,12 @@
 #include "record/loader.h"
 #include "profile/capture.h"
 #include "profile/cpu/cpu.h"
+#include "profile/custom/custom.h"
+#include "profile/heap/heap.h"
+#include "profile/heap/sampler.h"
 #include "profile/index.h"
+#include "profile/mmap/mmap.h"
+#include "profile/mmap/recorder.h"
 #include "profile/threads/dump.h"
 #include "thread/context.h"
 #include "thread/credentials.h"
@@ -68,6 +73,9 @@ static const struct rth_capability *const capability_table[] = {
     &rth__profile_capability,     /* /debug/pprof/ index, cmdline, symbol */
     &rth__cpu_capability,         /* CPU profiles */
     &rth__thread_dump_capability, /* stacks of all threads */
+    &rth__heap_capability,        /* who holds the memory */
+    &rth__mmap_capability,        /* who mapped it, below any allocator */
+    &rth__custom_capability,      /* profiles of the program's own; behind all other profiles */
     &rth__processes_capability,   /* /debug/processes */
     &rth__admin_capability,       /* the endpoint */
 };
@@ -146,6 +154,15 @@ static struct rth_interpose_ops interpose_ops = {
     .signal_action_sigsafe = rth__host_signals_note_sigsafe,
     .signal_host_action_sigsafe = rth__sigmux_host_action_sigsafe,
     .signal_is_runtimes_sigsafe = rth__sigmux_is_ours_sigsafe,
+    .heap_allocated_nomalloc = rth__heap_allocated_nomalloc,
+    .heap_freed_unseen_nomalloc = rth__heap_freed_unseen_nomalloc,
+    .heap_forget_nomalloc = rth__heap_forget_nomalloc,
+    .heap_remember_nomalloc = rth__heap_remember_nomalloc,
+    .map_mark_nomalloc = rth__map_mark_nomalloc,
+    .map_is_known_nomalloc = rth__map_is_known_nomalloc,
+    .map_added_nomalloc = rth__map_added_nomalloc,
+    .map_removed_nomalloc = rth__map_removed_nomalloc,
+    .map_moved_nomalloc = rth__map_moved_nomalloc,
 };
 
 /* Runs on the starting host thread only: dlsym takes the loader lock. */
@@ -225,7 +242,7 @@ static void say_start(void)
                           "build_id=%.64s\n",
                           identity->service, identity->pid, rth_version(), admin->text,
                           rth__admin_port_is_free() ? "" : " (taken: unix socket alone)",
-                          rth__runtime_facts()->interposed ? "cpu,threads,fork" : "cpu",
+                          rth__runtime_facts()->interposed ? "cpu,heap,threads,fork" : "cpu",
                           identity->build_id[0] != '\0' ? identity->build_id : "-");
     if (length > 0 && (size_t)length < sizeof(line))
         (void)rth__write_full(STDERR_FILENO, line, (size_t)length);
@@ -260,6 +277,7 @@ static int start_everything(const struct rth_opts *opts, const struct rth_interp
     rth__runtime_facts_set(facts);
     rth__thread_registry_start(info->thread_shared_set);
     rth__loader_watch(info->loader_generation);
+    rth__heap_attach(facts->interposed ? info : NULL);
     rth__enable_on(identity->pid, ++generation);
     rth__capabilities_start();
     return 0;

@@ -16,6 +16,7 @@
 #include <rthooks/base.h>
 #include <rthooks/error.h>
 #include <rthooks/log.h>
+#include <rthooks/profile.h>
 #include <rthooks/version.h>
 
 RTH_BEGIN_DECLS

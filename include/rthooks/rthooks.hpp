@@ -6,6 +6,7 @@
 
 #include <rthooks/context.h>
 #include <rthooks/label.h>
+#include <rthooks/profile.h>
 #include <rthooks/rthooks.h>
 
 #include <utility>
@@ -104,6 +105,37 @@ class context_scope
 
   private:
     rth_context_token token_ = {};
+};
+
+/*
+ * A value in a profile of the program's own, as long as this object lives: a member of what it
+ * counts, made with `this`. Says by error() why it is not there.
+ *
+ * Thread: any. Signal: unsafe. Fork: see profile.h. Cost: see profile.h. Since: 0.1.
+ */
+class profile_value
+{
+  public:
+    profile_value(rth_profile *profile, const void *value)
+        : profile_(profile), value_(value), error_(rth_profile_add(profile, value))
+    {
+    }
+    ~profile_value()
+    {
+        if (error_ == 0)
+            rth_profile_remove(profile_, value_);
+    }
+    profile_value(const profile_value &) = delete;
+    profile_value &operator=(const profile_value &) = delete;
+    int error() const
+    {
+        return error_;
+    }
+
+  private:
+    rth_profile *profile_;
+    const void *value_;
+    int error_;
 };
 
 } // namespace rthooks

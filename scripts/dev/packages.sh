@@ -12,12 +12,16 @@ packages_for() {
             echo gcc g++ cmake ninja-build pkg-config zlib1g-dev libcurl4-openssl-dev
             echo libjansson-dev libdw-dev libelf-dev
             ;;
-        demo) echo redis-server redis-tools curl ;;
+        demo)
+            echo redis-server redis-tools curl
+            echo libmicrohttpd-dev libsqlite3-dev libuv1-dev
+            ;;
         # The programs that the integration tests hook, and what judges their answers.
         test)
             echo libcmocka-dev python3 git clang-14 libclang-rt-14-dev llvm-14
             echo memcached nginx-light postgresql prometheus util-linux musl-tools libcap2-bin
             echo strace gdb binutils
+            echo libmicrohttpd-dev libsqlite3-dev libuv1-dev
             ;;
         # The peers that our own parts are measured beside.
         bench) echo libunwind8 libgoogle-perftools4 ;;

@@ -95,6 +95,29 @@ static void mark_failed(const char *what, int error)
     }
 }
 
+/* The loop sleeps in epoll on descriptors that no host thread has: knock at one of its doors. */
+static void knock_at(int family, const void *address, socklen_t size_bytes)
+{
+    RTH__AUTO_CLOSE int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0)
+        (void)connect(fd, address, size_bytes);
+}
+
+static void knock(void)
+{
+    struct rth_admin_addresses at;
+    rth__admin_addresses(&at);
+    struct sockaddr_un path = {.sun_family = AF_UNIX};
+    struct rth_address tcp;
+    const char *tcp_text = at.tcp[0] != '\0' ? at.tcp : at.public_tcp;
+    if (at.unix_path[0] != '\0' && strlen(at.unix_path) < sizeof(path.sun_path)) {
+        memcpy(path.sun_path, at.unix_path, strlen(at.unix_path) + 1);
+        knock_at(AF_UNIX, &path, sizeof(path));
+    } else if (tcp_text[0] != '\0' && rth__address_parse(tcp_text, &tcp) == 0) {
+        knock_at(tcp.socket.generic.sa_family, &tcp.socket.generic, tcp.socket_bytes);
+    } /* else the sockets are not open yet, and the loop looks every 100 ms */
+}
+
 /* Everything between the wait and the loop. Returns what failed, NULL when nothing did. */
 static const char *set_up(int *ret_error)
 {
@@ -132,35 +155,16 @@ static void admin_main(void *userdata)
         mark_failed(failed, error);
     } else {
         rth__listeners_known_ids(&server, &ids);
+        if (works_inline)
+            rth__work_inline_set(knock);
         rth__admin_loop(&server);
+        if (works_inline)
+            rth__work_inline_set(NULL);
         before_pause.since_ns = server.sockets_open ? server.ids_since_ns : 0;
         before_pause.euid = server.euid;
         before_pause.egid = server.egid;
     }
     rth__admin_server_end(&server);
-}
-
-/* The loop sleeps in epoll on descriptors that no host thread has: knock at one of its doors. */
-static void knock_at(int family, const void *address, socklen_t size_bytes)
-{
-    RTH__AUTO_CLOSE int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0)
-        (void)connect(fd, address, size_bytes);
-}
-
-static void knock(void)
-{
-    struct rth_admin_addresses at;
-    rth__admin_addresses(&at);
-    struct sockaddr_un path = {.sun_family = AF_UNIX};
-    struct rth_address tcp;
-    const char *tcp_text = at.tcp[0] != '\0' ? at.tcp : at.public_tcp;
-    if (at.unix_path[0] != '\0' && strlen(at.unix_path) < sizeof(path.sun_path)) {
-        memcpy(path.sun_path, at.unix_path, strlen(at.unix_path) + 1);
-        knock_at(AF_UNIX, &path, sizeof(path));
-    } else if (tcp_text[0] != '\0' && rth__address_parse(tcp_text, &tcp) == 0) {
-        knock_at(tcp.socket.generic.sa_family, &tcp.socket.generic, tcp.socket_bytes);
-    } /* else the sockets are not open yet, and the loop looks every 100 ms */
 }
 
 static int run_thread(void)

@@ -36,8 +36,10 @@ static size_t covered(const struct rth_artefact *artefact, const char *path, boo
         return length;
     bool is_prefix = (artefact->flags & RTH_ARTEFACT_PREFIX) != 0 && !is_public;
     /* A prefix alone, with nothing after it, names nothing below it. */
-    return is_prefix && strncmp(artefact->path, path, length) == 0 && path[length] != '\0' ? length
-                                                                                           : 0;
+    return is_prefix && strncmp(artefact->path, path, length) == 0 && path[length] != '\0' &&
+                   rth__artefact_has_below(artefact, path + length)
+               ? length
+               : 0;
 }
 
 static void match_row(size_t index, const char *path, bool is_public, struct match *match)
@@ -95,8 +97,10 @@ static void answer_idle(struct rth_route *route, size_t index)
 {
     const struct rth_capability_runtime *runtime = rth__capability_runtime_at(index);
     const char *reason = runtime->reason;
-    answer(route, 503, "%s is %s%s%s", rth__capability_at(index)->name,
-           rth__capability_state_name(runtime->state), reason[0] != '\0' ? ": " : "", reason);
+    /* What the platform, or the way it was started, lacks will not come by waiting. */
+    answer(route, runtime->state == RTH_CAPABILITY_ABSENT ? 501 : 503, "%s is %s%s%s",
+           rth__capability_at(index)->name, rth__capability_state_name(runtime->state),
+           reason[0] != '\0' ? ": " : "", reason);
 }
 
 static void answer_method(struct rth_route *route, const struct match *match, bool is_public)

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "core/capability.h"
 #include "core/arena.h"
 #include "core/work.h"
 #include "os/clock.h"
@@ -168,6 +169,7 @@ void rth__admin_loop(struct rth_admin_server *server)
         if (server->now_ns >= next_tick_ns) {
             rth__listeners_tick(server);
             rth__watch_tick(server);
+            rth__work_tick(rth__capabilities_tick);
             next_tick_ns =
                 server->now_ns + (server->sockets_open ? rth__admin_limits.tick_ns
                                                        : rth__admin_limits.tick_opening_ns);
@@ -181,6 +183,8 @@ void rth__admin_loop(struct rth_admin_server *server)
         }
         server->now_ns = rth__clock_monotonic_ns_sigsafe();
         take_ready(server);
+        if (server->works_inline)
+            rth__work_run_queued();
         run_runnable(server);
         expire(server);
     }

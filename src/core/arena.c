@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 
 #include "core/lock.h"
+#include "os/rawsys.h"
 
 #define CLASS_MIN_SHIFT 6u /* 64 B */
 #define CLASS_COUNT     11u
@@ -44,8 +45,8 @@ static struct rth_arena_stats stats = {.cap_bytes = CAP_BYTES};
 
 static void *map_pages(size_t size_bytes, int flags)
 {
-    void *pages = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED)
+    void *pages = rth__raw_map_sigsafe(size_bytes, flags);
+    if (pages == NULL)
         return NULL;
     /* Kernels without anonymous names refuse; the name is a courtesy to readers of maps. */
     (void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, pages, size_bytes, "rthooks");
@@ -147,7 +148,7 @@ void rth__arena_free_nomalloc(void *block, size_t size_bytes)
     RTH__LOCK_SCOPE(&arena_lock);
     if (size_bytes > SMALL_MAX_BYTES) {
         size_t mapped_bytes = round_up(size_bytes, PAGE_BYTES);
-        (void)munmap(block, mapped_bytes);
+        rth__raw_unmap_sigsafe(block, mapped_bytes);
         stats.mapped_bytes -= mapped_bytes;
         stats.used_bytes -= mapped_bytes;
         return;
@@ -184,7 +185,7 @@ void *rth__arena_map_wipeonfork_nomalloc(size_t size_bytes)
     if (pages == NULL)
         return NULL;
     if (madvise(pages, size_bytes, MADV_WIPEONFORK) != 0) {
-        (void)munmap(pages, size_bytes);
+        rth__raw_unmap_sigsafe(pages, size_bytes);
         return NULL;
     }
     RTH__LOCK_SCOPE(&arena_lock);

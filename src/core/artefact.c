@@ -4,6 +4,18 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+bool rth__artefact_has_below(const struct rth_artefact *prefix, const char *name)
+{
+    if (prefix->name_below == NULL)
+        return name[0] != '\0';
+    const char *known;
+    for (size_t i = 0; (known = prefix->name_below(i)) != NULL; i++)
+        if (strcmp(known, name) == 0)
+            return true;
+    return false;
+}
 
 int rth__call_fail(struct rth_call *call, int status, const char *format, ...)
 {

@@ -72,6 +72,11 @@ struct rth_artefact {
     void (*cancel)(struct rth_call *call);
     /* Optional: the count shown in the /debug/pprof/ index. */
     uint64_t (*count)(void);
+    /* Optional, for RTH_ARTEFACT_PREFIX: the names there are below it, by index from 0 on; NULL
+     * behind the last. Without it every name is one. Any thread. */
+    const char *(*name_below)(size_t index);
+    /* Optional, beside it: the count shown for that name. */
+    uint64_t (*count_below)(size_t index);
 };
 
 /* A change: POST only, refused in read-only mode. */
@@ -81,6 +86,9 @@ struct rth_action {
     const char *description;
     int (*run)(struct rth_call *call, struct rth_sink *sink);
 };
+
+/* Whether a prefix has that name, which is not "", below it. */
+bool rth__artefact_has_below(const struct rth_artefact *prefix, const char *name);
 
 /* Sets status and message; returns -EBADMSG, so that `return rth__call_fail(…)` reads well. */
 int rth__call_fail(struct rth_call *call, int status, const char *format, ...) RTH_PRINTF(3, 4);

@@ -136,6 +136,13 @@ void rth__capabilities_stop(void)
     }
 }
 
+void rth__capabilities_tick(void)
+{
+    for (size_t i = 0; i < table_count; i++)
+        if (table[i]->tick != NULL && runtimes[i].state == RTH_CAPABILITY_RUNNING)
+            table[i]->tick();
+}
+
 void rth__capabilities_child_reset(void)
 {
     for (size_t i = 0; i < table_count; i++) {

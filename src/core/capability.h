@@ -64,6 +64,9 @@ struct rth_capability {
      * thread of ours in this process. */
     int (*start)(char *ret_reason, size_t reason_size);
     void (*stop)(void);
+    /* Once a second on rth-work (rth-admin in an adopted child) while the row runs. Short: nothing
+     * else is done meanwhile, and a process at rest pays for it all the same. */
+    void (*tick)(void);
     /* In a forked child, when it is adopted: forget everything of the parent. Cannot fail. */
     void (*child_reset)(void);
 
@@ -100,6 +103,7 @@ bool rth__capability_is_running(const char *name);
 /* Start in table order, stop in reverse; only rows that run are stopped. */
 void rth__capabilities_start(void);
 void rth__capabilities_stop(void);
+void rth__capabilities_tick(void);
 void rth__capabilities_child_reset(void);
 
 #endif /* RTH_CORE_CAPABILITY_H */

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <sys/mman.h>
 
+#include "os/rawsys.h"
+
 static struct rth_pool_object *object_at(struct rth_pool *pool, uint32_t number)
 {
     uint32_t index = number - 1;
@@ -22,13 +24,12 @@ static bool has_chunk(struct rth_pool *pool, uint32_t chunk_index)
     if (seen != NULL)
         return true;
     size_t size_bytes = RTH_POOL_CHUNK_OBJECTS * pool->object_bytes;
-    char *pages =
-        mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED)
+    char *pages = rth__raw_map_sigsafe(size_bytes, MAP_PRIVATE);
+    if (pages == NULL)
         return false;
     if (!atomic_compare_exchange_strong_explicit(chunk, &seen, pages, memory_order_acq_rel,
                                                  memory_order_acquire))
-        (void)munmap(pages, size_bytes);
+        rth__raw_unmap_sigsafe(pages, size_bytes);
     return true;
 }
 

@@ -91,9 +91,8 @@ static void *thread_entry(void *argument)
  * Not MADV_DONTFORK: glibc walks the thread descriptors at its top in a forked child. */
 static void *map_stack(size_t stack_bytes)
 {
-    char *stack = mmap(NULL, stack_bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
-    if (stack == MAP_FAILED)
+    char *stack = rth__raw_map_sigsafe(stack_bytes, MAP_PRIVATE | MAP_STACK | MAP_NORESERVE);
+    if (stack == NULL)
         return NULL;
     (void)mprotect(stack, GUARD_BYTES, PROT_NONE);
     return stack;
@@ -123,7 +122,7 @@ static int create_with_stack(struct rth_service_thread *thread, size_t stack_byt
     thread->stack_bytes = stack_bytes;
     int error = create(thread);
     if (error != 0) {
-        (void)munmap(thread->stack, stack_bytes);
+        rth__raw_unmap_sigsafe(thread->stack, stack_bytes);
         thread->stack = NULL;
     }
     return error;
@@ -157,7 +156,7 @@ int rth__service_thread_join(struct rth_service_thread *thread, int64_t deadline
         if (rth__futex_wait_sigsafe(&thread->exited, 0, deadline_ns) == -ETIMEDOUT)
             return -ETIMEDOUT;
     (void)pthread_join(thread->handle, NULL);
-    (void)munmap(thread->stack, thread->stack_bytes);
+    rth__raw_unmap_sigsafe(thread->stack, thread->stack_bytes);
     thread->stack = NULL;
     thread->started = false;
     return 0;

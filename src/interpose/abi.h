@@ -32,9 +32,49 @@ struct rth_blocked_frame {
     uintptr_t leaf;       /* the function that waits */
     uintptr_t pc, sp, fp; /* of its caller: where it returns to, with which registers */
 };
+/* Counters of a thread that nobody else writes. A failed allocation of less than what is left to
+ * `due` stays counted. */
+struct rth_thread_heap {
+    uint64_t allocs, frees; /* calls that returned a block; calls that were given one */
+    uint64_t bytes;         /* asked for by those allocations */
+    _Atomic uint64_t due;   /* at this many bytes heap_allocated_nomalloc is called */
+};
 struct rth_thread_shared {
     const struct rth_blocked_frame *blocked; /* on the thread's stack; NULL: in no wrapped call */
     uint64_t changes;
+    struct rth_thread_heap heap;
+};
+
+/*
+ * Says of nearly every block that it is no sampled one. A word per slot of the runtime's table; a
+ * sampled block sets two bits of the word its address leads to. Never given back: a thread may
+ * still look at one that has been replaced, and finds there every block it can know.
+ */
+struct rth_heap_filter {
+    uint64_t shift; /* 64 - log2 of the number of words */
+    uint64_t words[];
+};
+static inline uint64_t rth__heap_filter_hash(uintptr_t address)
+{
+    return (uint64_t)address * UINT64_C(0x9e3779b97f4a7c15);
+}
+static inline uint64_t rth__heap_filter_mask(uint64_t hash)
+{
+    return UINT64_C(1) << (hash >> 26 & 63) | UINT64_C(1) << (hash >> 32 & 63);
+}
+static inline bool rth__heap_filter_may_hold(const struct rth_heap_filter *filter,
+                                             uintptr_t address)
+{
+    uint64_t hash = rth__heap_filter_hash(address), mask = rth__heap_filter_mask(hash);
+    return (__atomic_load_n(&filter->words[hash >> filter->shift], __ATOMIC_RELAXED) & mask) ==
+           mask;
+}
+
+/* What the runtime knew of a block while it is being moved. */
+struct rth_heap_sample {
+    uintptr_t block;
+    uint64_t count, amount, site_identity;
+    uint32_t site, runtime_generation;
 };
 
 /* Slow paths, installed by the runtime. All are called on host threads with no lock of ours held,
@@ -84,6 +124,34 @@ struct rth_interpose_ops {
     /* Whether a signal taken from a queue by sigwait and relatives was sent by the runtime: the
      * host must not see it. Signal-safe. */
     bool (*signal_is_runtimes_sigsafe)(const siginfo_t *info);
+
+    /* The heap. Called from allocation functions: no malloc, and nothing that might call it. heap:
+     * the calling thread's; NULL for a thread without a block, whose every call comes here.
+     * allocated: heap->due is reached, or there is none; the block is counted already, unless heap
+     * is NULL. freed_unseen: a thread without a block frees, and nothing has counted it.
+     * forget: the filter said that the block may be sampled; it is about to be freed or moved.
+     * Returns true when it was, with what was known of it, for remember when the call failed. */
+    void (*heap_allocated_nomalloc)(struct rth_thread_heap *heap, const void *block,
+                                    size_t size_bytes);
+    void (*heap_freed_unseen_nomalloc)(void);
+    bool (*heap_forget_nomalloc)(const void *block, struct rth_heap_sample *ret_sample);
+    void (*heap_remember_nomalloc)(const struct rth_heap_sample *sample);
+
+    /* Mappings. Called around mmap, munmap and mremap, from allocators under their own locks and
+     * from signal handlers: no malloc, and no lock that anybody holds while he calls it.
+     * mark: taken before memory goes; what is told later is newer than it. removed: what is older
+     * than the mark is gone there; another thread may have been given the place meanwhile.
+     * is_known: whether mremap is about to change memory that was told of.
+     * added: anonymous memory, or (is_anonymous false) other that has taken the place.
+     * moved: removed (when before_bytes is not 0) and added (when known) in one. caller: where the
+     * wrapper returns to. */
+    uint64_t (*map_mark_nomalloc)(void);
+    bool (*map_is_known_nomalloc)(uintptr_t address);
+    void (*map_added_nomalloc)(uintptr_t address, size_t length, bool is_anonymous,
+                               uintptr_t caller);
+    void (*map_removed_nomalloc)(uint64_t mark, uintptr_t address, size_t length);
+    void (*map_moved_nomalloc)(uint64_t mark, bool known, uintptr_t before, size_t before_bytes,
+                               uintptr_t after, size_t after_bytes, uintptr_t caller);
 };
 
 /* What the interposer found out before main. */
@@ -103,6 +171,14 @@ struct rth_interpose_info {
                           struct sigaction *ret_before);
     /* Where the calling thread's wrappers shall tell where it waits; NULL: nowhere. */
     void (*thread_shared_set)(struct rth_thread_shared *shared);
+    /* Where the runtime publishes the filter of sampled blocks. */
+    const struct rth_heap_filter **heap_filter;
+    /* The allocator's functions as the interposer forwards to them, to tell whose they are; the
+     * malloc that the program's calls reach first, and the interposer's own, which it should be. */
+    const void *real_malloc, *real_free;
+    const void *first_malloc, *own_malloc;
+    /* The code of the allocation wrappers: frames in it, and what they call, are not the site. */
+    uintptr_t heap_code_start, heap_code_limit;
 };
 
 /*

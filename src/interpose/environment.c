@@ -183,8 +183,8 @@ bool rth__environment_save(const char *meant)
     bytes += preload != NULL ? strlen(preload) + 1 : 1;
     bytes += (count + 2) * sizeof(char *);
 
-    char *area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (area == MAP_FAILED)
+    char *area = rth__raw_map_sigsafe(bytes, MAP_PRIVATE);
+    if (area == NULL)
         return false;
     const char **list = (const char **)(void *)area;
     char *to = area + (count + 2) * sizeof(char *);
@@ -297,24 +297,20 @@ static int call_with_ours(char *const envp[], rth__environment_call fn, void *ca
     size_t preload_bytes = PRELOAD_BYTES + strlen(our_preloads) + strlen(users) + 2;
     size_t list_bytes = (count + item_count + 3) * sizeof(char *);
     bool on_stack = count <= STACK_ENTRIES && preload_bytes <= STACK_STRING_BYTES;
-    char *area = MAP_FAILED;
+    char *area = NULL;
     if (on_stack)
         area = alloca(list_bytes + preload_bytes);
     else if (may_map)
-        area = mmap(NULL, list_bytes + preload_bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (area == MAP_FAILED)
+        area = rth__raw_map_sigsafe(list_bytes + preload_bytes, MAP_PRIVATE);
+    if (area == NULL)
         return fn(call, envp);
 
     char *preload = area + list_bytes;
     compose_preload(preload, users);
     compose((const char **)(void *)area, envp, preload, said);
     int result = fn(call, (char *const *)(void *)area);
-    if (!on_stack) {
-        int saved_errno = errno;
-        (void)munmap(area, list_bytes + preload_bytes);
-        errno = saved_errno;
-    }
+    if (!on_stack)
+        rth__raw_unmap_sigsafe(area, list_bytes + preload_bytes);
     return result;
 }
 

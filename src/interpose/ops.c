@@ -2,13 +2,16 @@
 /* Attach and detach: the one exported name that is not libc's. */
 #include "interpose/ops.h"
 
+#include "interpose/alloc_real.h"
 #include "interpose/blocked.h"
 #include "interpose/boot.h"
 #include "interpose/dl.h"
 #include "interpose/environment.h"
+#include "interpose/heap.h"
 #include "interpose/real.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 const struct rth_interpose_ops *rth__ops_current;
@@ -26,8 +29,16 @@ static bool ops_usable(const struct rth_interpose_ops *ops)
            ops->ids_change_begin != NULL && ops->ids_change_end != NULL &&
            ops->threads_quiesce != NULL && ops->threads_resume != NULL &&
            ops->signal_action_sigsafe != NULL && ops->signal_host_action_sigsafe != NULL &&
-           ops->signal_is_runtimes_sigsafe != NULL;
+           ops->signal_is_runtimes_sigsafe != NULL && ops->heap_allocated_nomalloc != NULL &&
+           ops->heap_freed_unseen_nomalloc != NULL && ops->heap_forget_nomalloc != NULL &&
+           ops->heap_remember_nomalloc != NULL && ops->map_mark_nomalloc != NULL &&
+           ops->map_is_known_nomalloc != NULL && ops->map_added_nomalloc != NULL &&
+           ops->map_removed_nomalloc != NULL && ops->map_moved_nomalloc != NULL;
 }
+
+/* The linker's names for the ends of the section. */
+extern const char __start_rth_heap_code[] __attribute__((visibility("hidden")));
+extern const char __stop_rth_heap_code[] __attribute__((visibility("hidden")));
 
 /* What every version of the structure has had. */
 #define RTH__INFO_MIN_BYTES                                                                        \
@@ -46,6 +57,13 @@ static void fill_info(struct rth_interpose_info *ret_info)
         .saved_environment = rth__environment_saved(),
         .real_sigaction = rth__real()->sigaction,
         .thread_shared_set = rth__thread_shared_set,
+        .heap_filter = &rth__heap_filter,
+        .real_malloc = (const void *)rth__alloc_next()->malloc,
+        .real_free = (const void *)rth__alloc_next()->free,
+        .first_malloc = dlsym(RTLD_DEFAULT, "malloc"),
+        .own_malloc = (const void *)malloc,
+        .heap_code_start = (uintptr_t)__start_rth_heap_code,
+        .heap_code_limit = (uintptr_t)__stop_rth_heap_code,
     };
     size_t bytes = ret_info->struct_size < sizeof(info) ? ret_info->struct_size : sizeof(info);
     memcpy(ret_info, &info, bytes);

@@ -42,6 +42,7 @@ struct rth_proc_status {
     int ns_pid; /* the innermost of NSpid (pid where it is missing) */
     int threads;
     uint64_t vm_rss_kib, vm_size_kib;
+    uint64_t vm_data_kib, rss_anon_kib; /* private and writable; anonymous and resident */
     uint64_t cap_effective, cap_permitted;
     int no_new_privs;                         /* -1 where the kernel does not say */
     int seccomp;                              /* 0 off, 1 strict, 2 filter, -1 unknown */

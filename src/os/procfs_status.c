@@ -86,6 +86,8 @@ enum field {
     FIELD_NS_PID = FIELD_REQUIRED_COUNT,
     FIELD_VM_SIZE, /* kernel threads and zombies have no memory */
     FIELD_VM_RSS,
+    FIELD_VM_DATA,
+    FIELD_RSS_ANON,
     FIELD_NO_NEW_PRIVS,
     FIELD_SECCOMP,
     FIELD_SECCOMP_FILTERS,
@@ -112,6 +114,8 @@ static const char *const field_keys[FIELD_COUNT] = {
     [FIELD_NS_PID] = "NSpid:",
     [FIELD_VM_SIZE] = "VmSize:",
     [FIELD_VM_RSS] = "VmRSS:",
+    [FIELD_VM_DATA] = "VmData:",
+    [FIELD_RSS_ANON] = "RssAnon:",
     [FIELD_NO_NEW_PRIVS] = "NoNewPrivs:",
     [FIELD_SECCOMP] = "Seccomp:",
     [FIELD_SECCOMP_FILTERS] = "Seccomp_filters:",
@@ -165,6 +169,10 @@ static bool scan_value(struct rth_scan *line, enum field field, struct status_sc
         return scan_kib(line, &status->vm_size_kib);
     case FIELD_VM_RSS:
         return scan_kib(line, &status->vm_rss_kib);
+    case FIELD_VM_DATA:
+        return scan_kib(line, &status->vm_data_kib);
+    case FIELD_RSS_ANON:
+        return scan_kib(line, &status->rss_anon_kib);
     case FIELD_NO_NEW_PRIVS:
         return rth__scan_id(line, &status->no_new_privs);
     case FIELD_SECCOMP:

@@ -8,6 +8,8 @@
  * and under any lock.
  */
 
+#include <stddef.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -24,6 +26,45 @@
         errno = rth_saved_errno_;                                                                  \
         rth_result_;                                                                               \
     })
+
+/*
+ * Anonymous memory of our own, straight from the kernel: the interposer wraps mmap and munmap to
+ * tell the host's mappings, and must never meet ours. NULL on failure. A sanitizer has to see what
+ * is mapped, and is told through libc.
+ */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define RTH__RAW_MAPS_THROUGH_LIBC 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer) ||                         \
+    __has_feature(memory_sanitizer)
+#define RTH__RAW_MAPS_THROUGH_LIBC 1
+#endif
+#endif
+
+static inline void *rth__raw_map_sigsafe(size_t size_bytes, int flags)
+{
+#ifdef RTH__RAW_MAPS_THROUGH_LIBC
+    int saved_errno = errno;
+    void *pages = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
+    errno = saved_errno;
+    return pages != MAP_FAILED ? pages : NULL;
+#else
+    long address = RTH__RAW(SYS_mmap, NULL, size_bytes, PROT_READ | PROT_WRITE,
+                            flags | MAP_ANONYMOUS, -1, 0L);
+    return address < 0 ? NULL : (void *)address;
+#endif
+}
+
+static inline void rth__raw_unmap_sigsafe(void *pages, size_t size_bytes)
+{
+#ifdef RTH__RAW_MAPS_THROUGH_LIBC
+    int saved_errno = errno;
+    (void)munmap(pages, size_bytes);
+    errno = saved_errno;
+#else
+    (void)RTH__RAW(SYS_munmap, pages, size_bytes);
+#endif
+}
 
 static inline pid_t rth__raw_getpid_sigsafe(void)
 {

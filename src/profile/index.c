@@ -17,60 +17,80 @@
 #define CMDLINE_BYTES 16384
 #define PROFILES_MAX  64
 
-/* The name under /debug/pprof/, NULL for an artefact that is not shown there. */
-static const char *profile_name(const struct rth_artefact *artefact)
+struct listed {
+    const char *name; /* under /debug/pprof/ */
+    const struct rth_artefact *artefact;
+    uint64_t count;
+};
+
+struct list {
+    struct listed profiles[PROFILES_MAX]; /* sorted by name: a handful, so insertion is enough */
+    size_t count;
+};
+
+static void insert(struct list *list, const struct listed *profile)
+{
+    if (list->count == PROFILES_MAX)
+        return;
+    size_t at = list->count++;
+    while (at > 0 && strcmp(list->profiles[at - 1].name, profile->name) > 0) {
+        list->profiles[at] = list->profiles[at - 1];
+        at--;
+    }
+    list->profiles[at] = *profile;
+}
+
+/* The artefact, or each of the names below it, when it is shown under /debug/pprof/. */
+static void insert_artefact(struct list *list, const struct rth_artefact *artefact)
 {
     static const char prefix[] = "/debug/pprof/";
     if ((artefact->flags & RTH_ARTEFACT_PROFILE) == 0 || artefact->description == NULL ||
         strncmp(artefact->path, prefix, sizeof(prefix) - 1) != 0)
-        return NULL;
-    return artefact->path + sizeof(prefix) - 1;
+        return;
+    struct listed profile = {.name = artefact->path + sizeof(prefix) - 1, .artefact = artefact};
+    if (artefact->name_below == NULL) {
+        profile.count = artefact->count != NULL ? artefact->count() : 0;
+        insert(list, &profile);
+        return;
+    }
+    for (size_t i = 0; (profile.name = artefact->name_below(i)) != NULL; i++) {
+        profile.count = artefact->count_below != NULL ? artefact->count_below(i) : 0;
+        insert(list, &profile);
+    }
 }
 
-/* Profiles of the rows that run, sorted by name: a handful, so insertion is enough. */
-static size_t sorted_profiles(const struct rth_artefact **ret_profiles)
+static void read_list(struct list *ret_list)
 {
-    size_t count = 0;
+    ret_list->count = 0;
     for (size_t i = 0; i < rth__capability_count(); i++) {
         const struct rth_capability *row = rth__capability_at(i);
         if (rth__capability_runtime_at(i)->state != RTH_CAPABILITY_RUNNING)
             continue;
-        for (size_t k = 0; k < row->artefact_count && count < PROFILES_MAX; k++) {
-            const char *name = profile_name(&row->artefacts[k]);
-            if (name == NULL)
-                continue;
-            size_t at = count++;
-            while (at > 0 && strcmp(profile_name(ret_profiles[at - 1]), name) > 0) {
-                ret_profiles[at] = ret_profiles[at - 1];
-                at--;
-            }
-            ret_profiles[at] = &row->artefacts[k];
-        }
+        for (size_t k = 0; k < row->artefact_count; k++)
+            insert_artefact(ret_list, &row->artefacts[k]);
     }
-    return count;
 }
 
 static int write_index(struct rth_call *call, struct rth_sink *sink)
 {
     (void)call;
-    const struct rth_artefact *profiles[PROFILES_MAX];
-    size_t count = sorted_profiles(profiles);
+    struct list list;
+    read_list(&list);
     (void)rth__sink_puts(sink, "<html>\n<head>\n<title>/debug/pprof/</title>\n<style>\n"
                                ".profile-name{\n\tdisplay:inline-block;\n\twidth:6rem;\n}\n"
                                "</style>\n</head>\n<body>\n/debug/pprof/\n<br>\n"
                                "<p>Add <code>?debug=1</code> for text.</p>\n<br>\n"
                                "Types of profiles available:\n<table>\n"
                                "<thead><td>Count</td><td>Profile</td></thead>\n");
-    for (size_t i = 0; i < count; i++) {
-        const char *name = profile_name(profiles[i]);
-        uint64_t rows = profiles[i]->count != NULL ? profiles[i]->count() : 0;
+    for (size_t i = 0; i < list.count; i++) {
+        const struct listed *profile = &list.profiles[i];
         (void)rth__sink_printf(sink, "<tr><td>%llu</td><td><a href='%s?debug=1'>%s</a></td></tr>\n",
-                               (unsigned long long)rows, name, name);
+                               (unsigned long long)profile->count, profile->name, profile->name);
     }
     (void)rth__sink_puts(sink, "</table>\n<br>\n<p>\nProfile Descriptions:\n<ul>\n");
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < list.count; i++)
         (void)rth__sink_printf(sink, "<li><div class=profile-name>%s: </div> %s</li>\n",
-                               profile_name(profiles[i]), profiles[i]->description);
+                               list.profiles[i].name, list.profiles[i].artefact->description);
     (void)rth__sink_puts(sink, "</ul>\n</p>\n</body>\n</html>\n");
     return sink->error;
 }

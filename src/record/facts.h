@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define RTH_FACTS_MAGIC         UINT64_C(0x3173746361666872) /* "rhfacts1" in memory */
-#define RTH_FACTS_BYTES         ((size_t)12 * 1024 * 1024)
+#define RTH_FACTS_BYTES         ((size_t)32 * 1024 * 1024)
 #define RTH_FACTS_ENTRIES_MAX   31
 #define RTH_FACTS_INHERITED_MAX 4
 

@@ -18,6 +18,11 @@ bool rth__loader_changed(void)
     bool changed = now != seen;
     bool answer = changed || settling;
     settling = changed;
-    seen = now;
+    __atomic_store_n(&seen, now, __ATOMIC_RELAXED);
     return answer;
+}
+
+bool rth__loader_moved_sigsafe(void)
+{
+    return watched != NULL && *watched != __atomic_load_n(&seen, __ATOMIC_RELAXED);
 }

@@ -16,5 +16,7 @@ void rth__loader_watch(const volatile uint64_t *counter);
 /* True after a change and once more: the call that was counted may not have been over at the first
  * look. rth-work. */
 bool rth__loader_changed(void);
+/* True from a change until the next look. Signal-safe. */
+bool rth__loader_moved_sigsafe(void);
 
 #endif /* RTH_RECORD_LOADER_H */

@@ -64,6 +64,9 @@ static const struct rth_thread_observer *_Atomic observer;
 /* The interposer's; NULL without one. Written at start. */
 static void (*set_shared)(struct rth_thread_shared *shared);
 
+/* Of threads that ended; protected by blocks_lock. */
+static struct rth_thread_heap ended_heaps;
+
 static _Atomic uint64_t created_count;
 static _Atomic uint64_t unseen_count;
 static _Atomic uint64_t live_count;
@@ -111,6 +114,14 @@ static void take_out_of_bucket_locked(struct block *block)
     atomic_fetch_add_explicit(&taken_out_count, 1, memory_order_acq_rel);
 }
 
+/* The thread may be counting at this moment: each counter is one load. */
+static void heap_add(struct rth_thread_heap *sum, const struct rth_thread_heap *heap)
+{
+    sum->allocs += __atomic_load_n(&heap->allocs, __ATOMIC_RELAXED);
+    sum->frees += __atomic_load_n(&heap->frees, __ATOMIC_RELAXED);
+    sum->bytes += __atomic_load_n(&heap->bytes, __ATOMIC_RELAXED);
+}
+
 static struct block *take_block(void)
 {
     RTH__LOCK_SCOPE(&blocks_lock);
@@ -128,6 +139,8 @@ static struct block *take_block(void)
 static void give_block(struct block *block)
 {
     RTH__LOCK_SCOPE(&blocks_lock);
+    heap_add(&ended_heaps, &block->shared.heap);
+    block->shared.heap = (struct rth_thread_heap){0};
     if (block->tid != 0)
         take_out_of_bucket_locked(block);
     atomic_store_explicit(&block->state, RTH_THREAD_FREE, memory_order_release);
@@ -294,6 +307,24 @@ void rth__thread_forget_self_sigsafe(void)
     show_waits_in(NULL);
 }
 
+void rth__thread_heaps_sum(struct rth_thread_heap *ret_sum)
+{
+    RTH__LOCK_SCOPE(&blocks_lock);
+    *ret_sum = (struct rth_thread_heap){0};
+    heap_add(ret_sum, &ended_heaps);
+    for (unsigned i = 0; i < chunk_count; i++)
+        for (size_t k = 0; k < CHUNK_BLOCKS; k++)
+            heap_add(ret_sum, &chunks[i][k].shared.heap);
+}
+
+void rth__thread_heaps_make_due(void)
+{
+    RTH__LOCK_SCOPE(&blocks_lock);
+    for (unsigned i = 0; i < chunk_count; i++)
+        for (size_t k = 0; k < CHUNK_BLOCKS; k++)
+            atomic_store_explicit(&chunks[i][k].shared.heap.due, 0, memory_order_seq_cst);
+}
+
 uint64_t rth__thread_created_count(void)
 {
     return created_count;
@@ -322,6 +353,7 @@ void rth__thread_registry_child_reset(void)
             free_list = &chunks[i][k];
         }
     }
+    ended_heaps = (struct rth_thread_heap){0};
     created_count = 0;
     unseen_count = 0;
     live_count = 0;

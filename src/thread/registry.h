@@ -38,6 +38,12 @@ void rth__thread_forget_self_sigsafe(void);
  * never given back, but may pass to another thread: see rth_thread_shared. */
 const struct rth_thread_shared *rth__thread_shared_of(int tid);
 
+/* What the wrappers of all threads with a block have counted, ended ones included; `due` is 0. */
+struct rth_thread_heap; /* interpose/abi.h */
+void rth__thread_heaps_sum(struct rth_thread_heap *ret_sum);
+/* Each thread calls the runtime at its next allocation. */
+void rth__thread_heaps_make_due(void);
+
 /* For struct rth_interpose_ops. */
 void *rth__thread_prepare(void *(*start)(void *), void *argument);
 void rth__thread_abandon(void *handle);

@@ -44,4 +44,25 @@ void rth__registers_from_ucontext_sigsafe(const ucontext_t *context,
 void rth__registers_from_pc_sp_sigsafe(uint64_t pc, uint64_t sp, int has_fp, uint64_t fp,
                                        struct rth_registers *ret_registers);
 
+/* The caller's, at the point of the call: the preserved ones, the stack pointer and the address of
+ * an instruction here. */
+static inline __attribute__((always_inline)) void
+rth__registers_here_sigsafe(struct rth_registers *ret_registers)
+{
+    ret_registers->known = 1u << RTH_REG_RBX | 1u << RTH_REG_RBP | 1u << RTH_REG_RSP |
+                           0xfu << (RTH_REG_R15 - 3) | 1u << RTH_REG_RA;
+    __asm__ volatile("movq %%rbx, 24(%0)\n\t"
+                     "movq %%rbp, 48(%0)\n\t"
+                     "movq %%rsp, 56(%0)\n\t"
+                     "movq %%r12, 96(%0)\n\t"
+                     "movq %%r13, 104(%0)\n\t"
+                     "movq %%r14, 112(%0)\n\t"
+                     "movq %%r15, 120(%0)\n\t"
+                     "leaq 0(%%rip), %%rcx\n\t"
+                     "movq %%rcx, 128(%0)"
+                     :
+                     : "a"(ret_registers->value)
+                     : "rcx", "memory");
+}
+
 #endif /* RTH_UNWIND_ARCH_X86_64_H */

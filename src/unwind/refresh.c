@@ -144,6 +144,12 @@ bool rth__unwind_refresh_wanted(void)
            atomic_load_explicit(&refresh_unfinished, memory_order_relaxed);
 }
 
+bool rth__unwind_rows_may_come_sigsafe(uint32_t module_id)
+{
+    return module_id < RTH_MODULES_MAX &&
+           __atomic_load_n(&module_state[module_id], __ATOMIC_RELAXED) == NOT_TRIED;
+}
+
 void rth__unwind_stats(struct rth_unwind_stats *ret_stats)
 {
     *ret_stats = (struct rth_unwind_stats){

@@ -24,7 +24,7 @@ static const uint8_t saved_register[RTH_SAVED_COUNT] = {
 
 /* rt_sigprocmask looks at the set before it looks at what to do with it: a `how` that does not
  * exist changes nothing, and tells EFAULT from EINVAL. */
-static bool kernel_can_read(uint64_t address)
+bool rth__unwind_can_read_sigsafe(uint64_t address)
 {
     return RTH__RAW(SYS_rt_sigprocmask, ~0ul, (unsigned long)address, NULL, 8ul) == -EINVAL;
 }
@@ -38,7 +38,7 @@ bool rth__walk_probe_sigsafe(struct walk *walk, uint64_t address)
         if (walk->readable_page[i] == page)
             return true;
     }
-    if (!kernel_can_read(page))
+    if (!rth__unwind_can_read_sigsafe(page))
         return false;
     for (unsigned i = PROBED_PAGES - 1; i > 0; i--)
         walk->readable_page[i] = walk->readable_page[i - 1];

@@ -52,11 +52,17 @@ unsigned rth__unwind_sigsafe(const struct rth_registers *registers,
                              rth_frame *ret_frames, unsigned capacity,
                              enum rth_unwind_end *ret_end);
 
+/* Whether the kernel can read the byte there now. Signal-safe; one system call. */
+bool rth__unwind_can_read_sigsafe(uint64_t address);
+
 /* rth__modules_refresh, then compiles the rows of modules that have none. Returns 1 when something
  * changed, 0, or a negative errno. Runs on rth-work. */
 int rth__unwind_refresh(int root_fd);
 /* True when a walk met an executable address in no known range since the last refresh. */
 bool rth__unwind_refresh_wanted(void);
+
+/* Whether a module has no rows yet and may get some at the next refresh. Signal-safe. */
+bool rth__unwind_rows_may_come_sigsafe(uint32_t module_id);
 
 struct rth_unwind_stats {
     uint64_t modules_compiled, modules_without_rows;

@@ -14,33 +14,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INPUTS_MAX    16
-#define SECONDS_MAX   86400
-#define HZ_MAX        100000
-#define MESSAGE_BYTES 512
+#define INPUTS_MAX  16
+#define SECONDS_MAX 86400
+#define HZ_MAX      100000
 
 static const char help[] =
-    "Usage: rthooks pprof top|lines|flame|raw|fetch [OPTIONS] TARGET...\n"
+    "Usage: rthooks pprof top|lines|flame|tags|raw|fetch [OPTIONS] TARGET...\n"
     "       rthooks pprof diff [OPTIONS] BASE NEW\n"
     "\n"
     "Takes a profile from TARGET, a process id, Unix socket or URL, or reads it from a file.\n"
-    "Several targets are added up (top, lines, flame).\n"
+    "Several targets are added up (top, lines, flame, tags).\n"
     "\n"
     "  top      functions: flat is their own share, cum with all they called\n"
     "  lines    the same by source line\n"
     "  flame    flame graph, as one SVG file\n"
     "  diff     NEW minus BASE by function, in percent of BASE\n"
+    "  tags     labels: what the samples with each of their values come to\n"
     "  raw      every sample, location and mapping\n"
     "  fetch    saves the profile as it comes; prints the name of the file\n"
     "\n"
     "What to take:\n"
-    "  --profile NAME       /debug/pprof/NAME; default profile, the CPU\n"
-    "  --seconds N          length of the capture (CPU: 30)\n"
+    "  --profile NAME       /debug/pprof/NAME: heap, allocs, mutex...; default profile, the CPU\n"
+    "  --seconds N          length of the capture (CPU: 30); of others, what N seconds added\n"
     "  --hz N               samples per second of CPU time\n"
     "What to show:\n"
-    "  --sample TYPE        values of this type; default the profile's own choice, or its last\n"
+    "  --sample-type TYPE   values of this type; default the profile's own choice, or its last\n"
     "  --focus REGEX        only stacks with a function or file that matches\n"
     "  --ignore REGEX       no stacks with one\n"
+    "  --tagfocus SPEC      only samples with a label KEY=REGEX, or KEY=A,B for one of several;\n"
+    "                       without KEY= each of A,B is looked for in KEY:VALUE; numbers are\n"
+    "                       KEY=64kb, KEY=32kb:, KEY=:64kb, KEY=32kb:64kb, or without KEY=\n"
+    "  --tagignore SPEC     no samples with one\n"
+    "  --tagroot KEY,...    labels as callers of everything\n"
+    "  --tagleaf KEY,...    labels as what every function called last\n"
+    "  --by-label KEY       top and diff by value of a label\n"
     "  --cum                sorted by cum\n"
     "  --lines              top and diff by source line\n"
     "  --limit N            at most N rows\n"
@@ -72,6 +79,7 @@ static const struct verb verbs[] = {
     {"lines", pprof_top, 1, INPUTS_MAX, WANT_LINES, false},
     {"flame", pprof_flame, 1, INPUTS_MAX, WANT_LINES, true},
     {"diff", pprof_diff, 2, 2, WANT_NAMES, false},
+    {"tags", pprof_tags, 1, INPUTS_MAX, WANT_NOTHING, false},
     {"raw", pprof_raw, 1, 1, WANT_LINES, false},
     {"fetch", pprof_fetch, 1, 1, WANT_NOTHING, true},
 };
@@ -83,6 +91,11 @@ enum {
     OPTION_SAMPLE,
     OPTION_FOCUS,
     OPTION_IGNORE,
+    OPTION_TAG_FOCUS,
+    OPTION_TAG_IGNORE,
+    OPTION_TAG_ROOT,
+    OPTION_TAG_LEAF,
+    OPTION_BY_LABEL,
     OPTION_CUM,
     OPTION_LINES,
     OPTION_LIMIT,
@@ -97,8 +110,14 @@ static const struct option long_options[] = {
     {"seconds", required_argument, NULL, OPTION_SECONDS},
     {"hz", required_argument, NULL, OPTION_HZ},
     {"sample", required_argument, NULL, OPTION_SAMPLE},
+    {"sample-type", required_argument, NULL, OPTION_SAMPLE},
     {"focus", required_argument, NULL, OPTION_FOCUS},
     {"ignore", required_argument, NULL, OPTION_IGNORE},
+    {"tagfocus", required_argument, NULL, OPTION_TAG_FOCUS},
+    {"tagignore", required_argument, NULL, OPTION_TAG_IGNORE},
+    {"tagroot", required_argument, NULL, OPTION_TAG_ROOT},
+    {"tagleaf", required_argument, NULL, OPTION_TAG_LEAF},
+    {"by-label", required_argument, NULL, OPTION_BY_LABEL},
     {"cum", no_argument, NULL, OPTION_CUM},
     {"lines", no_argument, NULL, OPTION_LINES},
     {"limit", required_argument, NULL, OPTION_LIMIT},
@@ -143,8 +162,42 @@ static int parse_want(struct pprof_options *options)
     return usage_error("--symbolize takes none, names or lines, not '%s'", optarg);
 }
 
+/* Where the text of an option goes that is taken as it comes; NULL: another kind of option. */
+static const char **text_of(int option, struct pprof_options *options)
+{
+    switch (option) {
+    case OPTION_SAMPLE:
+        return &options->sample;
+    case OPTION_FOCUS:
+        return &options->focus_pattern;
+    case OPTION_IGNORE:
+        return &options->ignore_pattern;
+    case OPTION_TAG_FOCUS:
+        return &options->tag_focus_spec;
+    case OPTION_TAG_IGNORE:
+        return &options->tag_ignore_spec;
+    case OPTION_TAG_ROOT:
+        return &options->tag_root_keys;
+    case OPTION_TAG_LEAF:
+        return &options->tag_leaf_keys;
+    case OPTION_BY_LABEL:
+        return &options->by_label;
+    case OPTION_DEBUG_DIR:
+        return &options->symbolize.debug_dir;
+    case 'o':
+        return &options->output;
+    default:
+        return NULL;
+    }
+}
+
 static int take_option(int option, char **argv, struct pprof_options *options)
 {
+    const char **text = text_of(option, options);
+    if (text != NULL) {
+        *text = optarg;
+        return -1;
+    }
     switch (option) {
     case OPTION_PROFILE:
         return parse_name(&options->name);
@@ -152,15 +205,6 @@ static int take_option(int option, char **argv, struct pprof_options *options)
         return parse_number("--seconds", SECONDS_MAX, &options->seconds);
     case OPTION_HZ:
         return parse_number("--hz", HZ_MAX, &options->hz);
-    case OPTION_SAMPLE:
-        options->sample = optarg;
-        return -1;
-    case OPTION_FOCUS:
-        options->focus_pattern = optarg;
-        return -1;
-    case OPTION_IGNORE:
-        options->ignore_pattern = optarg;
-        return -1;
     case OPTION_CUM:
         options->by_cum = true;
         return -1;
@@ -174,14 +218,8 @@ static int take_option(int option, char **argv, struct pprof_options *options)
         return -1;
     case OPTION_SYMBOLIZE:
         return parse_want(options);
-    case OPTION_DEBUG_DIR:
-        options->symbolize.debug_dir = optarg;
-        return -1;
     case OPTION_DEBUGINFOD:
         options->symbolize.debuginfod = true;
-        return -1;
-    case 'o':
-        options->output = optarg;
         return -1;
     default:
         return common_option(option, argv, &options->common);
@@ -196,27 +234,40 @@ static int find_verb(const char *name, const struct verb **ret_verb)
             return EXIT_FINE;
         }
     }
-    return usage_error("'%s' is none of top, lines, flame, diff, raw and fetch", name);
+    return usage_error("'%s' is none of top, lines, flame, diff, tags, raw and fetch", name);
+}
+
+/* How much has to be known of frames: nothing where none is shown or looked at. */
+static enum symbolize_want want_of(const struct verb *verb, const struct pprof_options *options)
+{
+    bool shows_labels = verb->run == pprof_tags || options->by_label != NULL;
+    if (shows_labels && options->focus_pattern == NULL && options->ignore_pattern == NULL)
+        return WANT_NOTHING;
+    if (options->by_line)
+        return WANT_LINES;
+    return shows_labels ? WANT_NAMES : verb->want;
 }
 
 /* What one option says about another, and the patterns. */
 static int complete_options(const struct verb *verb, struct pprof_options *options)
 {
-    char message[MESSAGE_BYTES];
     if (options->normalize && verb->run != pprof_diff)
         return usage_error("--normalize is for diff");
     if (options->common.json && verb->run == pprof_flame)
         return usage_error("a flame graph is no JSON");
+    if (options->by_label != NULL) {
+        if (options->by_label[0] == '\0')
+            return usage_error("--by-label takes the key of a label");
+        if (strcmp(verb->name, "top") != 0 && verb->run != pprof_diff)
+            return usage_error("--by-label is for top and diff");
+        if (options->by_cum || options->by_line)
+            return usage_error("--by-label takes no --cum and no --lines: its rows are labels");
+    }
     if (strcmp(verb->name, "lines") == 0)
         options->by_line = true;
     if (!options->has_want)
-        options->symbolize.want = options->by_line ? WANT_LINES : verb->want;
-    if (selection_focus(&options->selection, options->focus_pattern, message, sizeof(message)) !=
-            0 ||
-        selection_ignore(&options->selection, options->ignore_pattern, message, sizeof(message)) !=
-            0)
-        return usage_error("%s", message);
-    return EXIT_FINE;
+        options->symbolize.want = want_of(verb, options);
+    return pprof_select(options);
 }
 
 static int check_types(const struct pprof_input *inputs, size_t count)
@@ -244,8 +295,10 @@ static int run_verb(const struct verb *verb, char **targets, size_t count,
     if (status == EXIT_FINE && options->output != NULL && !verb->writes_file &&
         strcmp(options->output, "-") != 0 && freopen(options->output, "we", stdout) == NULL)
         status = fail(EXIT_UNREACHABLE, "cannot write %s: %s", options->output, strerror(errno));
-    if (status == EXIT_FINE)
+    if (status == EXIT_FINE) {
+        pprof_warn_unmatched(inputs, count, options);
         status = verb->run(inputs, count, options);
+    }
     for (size_t i = 0; i < loaded; i++)
         pprof_input_free(&inputs[i]);
     return status;
@@ -262,7 +315,7 @@ static int pprof_main(int argc, char **argv)
             return status;
     }
     if (optind >= argc)
-        return usage_error("what to do: top, lines, flame, diff, raw or fetch?");
+        return usage_error("what to do: top, lines, flame, diff, tags, raw or fetch?");
     int status = find_verb(argv[optind], &verb);
     if (status != EXIT_FINE)
         return status;
@@ -277,7 +330,7 @@ static int pprof_main(int argc, char **argv)
     status = complete_options(verb, &options);
     if (status == EXIT_FINE)
         status = run_verb(verb, argv + optind + 1, targets, &options);
-    selection_free(&options.selection);
+    pprof_select_free(&options);
     return status;
 }
 

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "cmd/cmd.h"
+#include "profile/label_frames.h"
 #include "profile/profile.h"
 #include "profile/selection.h"
 #include "profile/tally.h"
@@ -19,12 +20,17 @@ struct pprof_options {
     const char *sample; /* type to show; NULL: the profile's own choice */
     const char *output; /* file; NULL: standard output, or a name made up */
     const char *focus_pattern, *ignore_pattern;
-    long seconds, hz; /* 0: not given */
-    long limit;       /* 0: all */
+    const char *tag_focus_spec, *tag_ignore_spec;
+    const char *tag_root_keys, *tag_leaf_keys;
+    const char *by_label; /* key of the rows; NULL: rows are functions */
+    long seconds, hz;     /* 0: not given */
+    long limit;           /* 0: all */
     bool by_cum, by_line, normalize;
     bool has_want; /* symbolize.want was given */
     struct symbolize_options symbolize;
+    /* Of the patterns, specs and keys above: pprof_select. */
     struct selection selection;
+    struct label_keys tag_roots, tag_leaves;
 };
 
 struct pprof_input {
@@ -38,8 +44,16 @@ struct pprof_input {
     size_t size_bytes;
 };
 
+/* Reads the patterns, specs and keys. Returns EXIT_FINE, or EXIT_USAGE after saying why. */
+int pprof_select(struct pprof_options *options);
+void pprof_select_free(struct pprof_options *options);
+/* Warns of labels that were asked for and that no sample has. */
+void pprof_warn_unmatched(const struct pprof_input *inputs, size_t count,
+                          const struct pprof_options *options);
+
 /*
- * Fetches or reads a profile, adds what its frames lack, names them and chooses the sample type.
+ * Fetches or reads a profile, chooses the sample type, adds what its frames lack, names them and
+ * adds those of labels.
  * Returns EXIT_FINE, or another status after saying why.
  */
 int pprof_load(const char *target, const struct pprof_options *options,
@@ -59,6 +73,12 @@ FILE *pprof_open_output(const struct pprof_options *options, const struct pprof_
 /* Ends the file. Returns status, or EXIT_UNREACHABLE after saying why. */
 int pprof_close_output(FILE *file, const char *path, int status);
 
+/* The type that is shown. */
+const struct rth_pprof_type_row *pprof_type_row(const struct pprof_input *input);
+/* Above a table, total in shown_unit. */
+void pprof_print_head(const struct pprof_input *inputs, size_t count,
+                      const struct pprof_options *options, int64_t total, const char *shown_unit);
+
 /* Text as it may be shown on a terminal. */
 void print_clean(const char *text);
 json_t *comments_json(const struct profile *profile);
@@ -69,5 +89,12 @@ int pprof_diff(struct pprof_input *inputs, size_t count, const struct pprof_opti
 int pprof_raw(struct pprof_input *inputs, size_t count, const struct pprof_options *options);
 int pprof_flame(struct pprof_input *inputs, size_t count, const struct pprof_options *options);
 int pprof_fetch(struct pprof_input *inputs, size_t count, const struct pprof_options *options);
+int pprof_tags(struct pprof_input *inputs, size_t count, const struct pprof_options *options);
+
+/* top and diff with options->by_label. factor: for the values of inputs[1]. */
+int pprof_top_by_label(const struct pprof_input *inputs, size_t count,
+                       const struct pprof_options *options);
+int pprof_diff_by_label(const struct pprof_input *inputs, double factor,
+                        const struct pprof_options *options);
 
 #endif /* RTH_TOOLS_CMD_PPROF_H */

@@ -15,11 +15,12 @@
 #include "client/target.h"
 #include "os/fd.h"
 
-#define FILE_BYTES_MAX  ((size_t)256 << 20)
-#define DEFAULT_SECONDS 30
-#define SLACK_SECONDS   30L /* beyond the length of the capture */
-#define PPROF_ROUTE     "/debug/pprof/"
-#define MESSAGE_BYTES   (PATH_MAX + 256)
+#define FILE_BYTES_MAX    ((size_t)256 << 20)
+#define DEFAULT_SECONDS   30
+#define SLACK_SECONDS     30L /* beyond the length of the capture */
+#define REFUSAL_LINES_MAX 20
+#define PPROF_ROUTE       "/debug/pprof/"
+#define MESSAGE_BYTES     (PATH_MAX + 256)
 
 struct capture {
     time_t started_s;
@@ -84,14 +85,25 @@ static int make_path(struct target *target, const struct pprof_options *options,
     return EXIT_FINE;
 }
 
+/* The first line of the answer with what was asked, the others as they are. */
 static int say_refusal(const struct target *target, const char *path,
                        const struct http_answer *answer)
 {
-    char line[300] = "", clean[300];
-    if (answer->body != NULL)
-        snprintf(line, sizeof(line), "%.*s", (int)strcspn(answer->body, "\r\n"), answer->body);
-    return fail(EXIT_UNREACHABLE, "%s answers %s with status %ld%s%s", target->text, path,
-                answer->status, line[0] != '\0' ? ": " : "", printable(line, clean, sizeof(clean)));
+    const char *at = answer->body != NULL ? answer->body : "";
+    char line[300], clean[300];
+    for (int number = 0; number < REFUSAL_LINES_MAX; number++) {
+        size_t length = strcspn(at, "\r\n");
+        snprintf(line, sizeof(line), "%.*s", (int)length, at);
+        printable(line, clean, sizeof(clean));
+        if (number == 0)
+            (void)fail(EXIT_UNREACHABLE, "%s answers %s with status %ld%s%s", target->text, path,
+                       answer->status, line[0] != '\0' ? ": " : "", clean);
+        else if (line[0] != '\0')
+            warning("%s", clean);
+        at += length;
+        at += strspn(at, "\r\n");
+    }
+    return EXIT_UNREACHABLE;
 }
 
 /* A process of ours knows by which name its operators call it; others have no /version. */
@@ -204,6 +216,7 @@ int pprof_load(const char *target_text, const struct pprof_options *options,
         snprintf(input.subject, sizeof(input.subject), "%.63s", profile_program(&input.profile));
     symbolize(&input.profile, &how);
     profile_name_frames(&input.profile);
+    profile_add_label_frames(&input.profile, &options->tag_roots, &options->tag_leaves);
     *ret_input = input;
     return EXIT_FINE;
 }

@@ -49,14 +49,21 @@ void pprof_say_comments(const struct profile *profile)
 
 int pprof_say_empty(const struct pprof_input *inputs, size_t count)
 {
-    bool any_comment = false;
+    bool any_comment = false, any_sample = false;
+    char type[64];
     for (size_t i = 0; i < count; i++) {
+        any_sample |= inputs[i].profile.document.sample_count > 0;
         if (profile_total(&inputs[i].profile, inputs[i].type) != 0)
             return fail(EXIT_BAD_NEWS, "no sample is selected");
         any_comment |= inputs[i].profile.document.comment_count > 0;
     }
-    warning("%s: the profile is empty%s", inputs[0].target,
-            any_comment ? "; it says:" : " and does not say why");
+    if (any_sample)
+        warning("%s: the profile has no %s%s", inputs[0].target,
+                printable(pprof_type_row(&inputs[0])->type, type, sizeof(type)),
+                any_comment ? "; it says:" : "");
+    else
+        warning("%s: the profile is empty%s", inputs[0].target,
+                any_comment ? "; it says:" : " and does not say why");
     for (size_t i = 0; i < count; i++)
         pprof_say_comments(&inputs[i].profile);
     return EXIT_BAD_NEWS;

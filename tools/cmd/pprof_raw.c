@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void print_labels(const struct rth_pprof_document *document,
@@ -27,7 +28,7 @@ static void print_labels(const struct rth_pprof_document *document,
     }
 }
 
-static void print_samples(const struct rth_pprof_document *document)
+static void print_samples(const struct rth_pprof_document *document, const bool *wanted)
 {
     puts("Samples:");
     for (uint32_t i = 0; i < document->type_count; i++) {
@@ -38,6 +39,8 @@ static void print_samples(const struct rth_pprof_document *document)
     }
     for (uint32_t row = 0; row < document->sample_count; row++) {
         const struct rth_pprof_sample_row *sample = &document->samples[row];
+        if (!wanted[row])
+            continue;
         for (uint32_t i = 0; i < document->type_count; i++)
             printf(" %10" PRId64, document->values[(size_t)row * document->type_count + i]);
         putchar(':');
@@ -88,7 +91,7 @@ static void print_mappings(const struct rth_pprof_document *document)
     }
 }
 
-static void print_text(const struct profile *profile)
+static void print_text(const struct profile *profile, const bool *wanted)
 {
     const struct rth_pprof_document *document = &profile->document;
     for (uint32_t i = 0; i < document->comment_count; i++) {
@@ -110,7 +113,7 @@ static void print_text(const struct profile *profile)
         print_clean(document->default_type);
         putchar('\n');
     }
-    print_samples(document);
+    print_samples(document, wanted);
     print_locations(profile);
     print_mappings(document);
 }
@@ -127,11 +130,13 @@ static json_t *types_json(const struct rth_pprof_type_row *types, uint32_t count
     return list;
 }
 
-static json_t *samples_json(const struct rth_pprof_document *document)
+static json_t *samples_json(const struct rth_pprof_document *document, const bool *wanted)
 {
     json_t *list = json_array();
     for (uint32_t row = 0; row < document->sample_count; row++) {
         const struct rth_pprof_sample_row *sample = &document->samples[row];
+        if (!wanted[row])
+            continue;
         json_t *one = json_object(), *values = json_array(), *locations = json_array();
         json_t *labels = json_array();
         for (uint32_t i = 0; i < document->type_count; i++)
@@ -207,7 +212,7 @@ static json_t *mappings_json(const struct rth_pprof_document *document)
     return list;
 }
 
-static int print_raw_json(const struct profile *profile)
+static int print_raw_json(const struct profile *profile, const bool *wanted)
 {
     const struct rth_pprof_document *document = &profile->document;
     json_t *answer = json_object();
@@ -217,7 +222,7 @@ static int print_raw_json(const struct profile *profile)
     json_object_set_new(answer, "time_nanos", json_integer(document->time_ns));
     json_object_set_new(answer, "duration_nanos", json_integer(document->duration_ns));
     json_object_set_new(answer, "comments", comments_json(profile));
-    json_object_set_new(answer, "samples", samples_json(document));
+    json_object_set_new(answer, "samples", samples_json(document, wanted));
     json_object_set_new(answer, "locations", locations_json(profile));
     json_object_set_new(answer, "mappings", mappings_json(document));
     return print_json(answer) ? EXIT_FINE : EXIT_UNREACHABLE;
@@ -225,13 +230,17 @@ static int print_raw_json(const struct profile *profile)
 
 int pprof_raw(struct pprof_input *inputs, size_t count, const struct pprof_options *options)
 {
-    (void)count;
+    const struct profile *profile = &inputs[0].profile;
+    bool *wanted = selection_of_samples(&options->selection, profile);
+    bool any = false;
     int status = EXIT_FINE;
+    (void)count;
+    for (uint32_t row = 0; row < profile->document.sample_count; row++)
+        any |= wanted[row];
     if (options->common.json)
-        status = print_raw_json(&inputs[0].profile);
+        status = print_raw_json(profile, wanted);
     else
-        print_text(&inputs[0].profile);
-    if (status == EXIT_FINE && inputs[0].profile.document.sample_count == 0)
-        return pprof_say_empty(inputs, 1);
-    return status;
+        print_text(profile, wanted);
+    free(wanted);
+    return status == EXIT_FINE && !any ? pprof_say_empty(inputs, 1) : status;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "profile/inflate.h"
+#include "profile/label_text.h"
 #include "profile/names.h"
 
 static void take_frames(struct profile *profile)
@@ -48,6 +49,7 @@ int profile_read(const void *bytes, size_t size_bytes, struct profile *ret_profi
     if (error != 0)
         return error;
     take_frames(&profile);
+    profile_take_label_units(&profile);
     *ret_profile = profile;
     return 0;
 }

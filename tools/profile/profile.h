@@ -28,6 +28,9 @@ struct frames {
 struct profile {
     struct rth_pprof_document document;
     struct frames *locations; /* one per row of document.locations */
+    /* One per row of document.labels: the unit in which its key's numbers are read (label_text.h).
+     */
+    const char **label_units;
     struct pool pool;
 };
 

@@ -39,6 +39,8 @@ void selection_free(struct selection *selection)
         regfree(&selection->focus);
     if (selection->has_ignore)
         regfree(&selection->ignore);
+    label_filter_free(&selection->tag_focus);
+    label_filter_free(&selection->tag_ignore);
     *selection = (struct selection){0};
 }
 
@@ -51,6 +53,14 @@ static bool matches(const regex_t *expression, const struct frames *frames)
             return true;
     }
     return false;
+}
+
+static bool labels_wanted(const struct selection *selection, const struct profile *profile,
+                          uint32_t sample)
+{
+    const struct label_filter *focus = &selection->tag_focus, *ignore = &selection->tag_ignore;
+    return (!focus->is_given || label_filter_matches(focus, profile, sample)) &&
+           !(ignore->is_given && label_filter_matches(ignore, profile, sample));
 }
 
 bool *selection_of_samples(const struct selection *selection, const struct profile *profile)
@@ -73,7 +83,7 @@ bool *selection_of_samples(const struct selection *selection, const struct profi
             in_focus |= focused[location];
             is_ignored |= ignored[location];
         }
-        wanted[row] = in_focus && !is_ignored;
+        wanted[row] = in_focus && !is_ignored && labels_wanted(selection, profile, row);
     }
     free(focused);
     free(ignored);

@@ -3,17 +3,19 @@
 #define RTH_TOOLS_PROFILE_SELECTION_H
 
 /* Which samples of a profile are looked at: by regular expressions over the names and files of
- * their frames. */
+ * their frames, and by their labels. */
 
 #include <regex.h>
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "profile/label_filter.h"
 #include "profile/profile.h"
 
 struct selection {
     bool has_focus, has_ignore;
     regex_t focus, ignore;
+    struct label_filter tag_focus, tag_ignore;
 };
 
 /* pattern: POSIX extended; NULL leaves it out. 0, or -EINVAL with one line in ret_message. */

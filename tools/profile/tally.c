@@ -2,41 +2,17 @@
 #include "profile/tally.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t add(int64_t left, int64_t right)
-{
-    int64_t sum;
-    if (__builtin_add_overflow(left, right, &sum))
-        return left < 0 ? INT64_MIN + 1 : INT64_MAX;
-    return sum;
-}
-
-static int64_t magnitude(int64_t value)
-{
-    return value == INT64_MIN ? INT64_MAX : llabs(value);
-}
-
-static int64_t scaled(int64_t value, double factor)
-{
-    if (factor == 1)
-        return value;
-    double product = (double)value * factor;
-    if (product >= 0x1p63)
-        return INT64_MAX;
-    if (product <= -0x1p63)
-        return INT64_MIN + 1;
-    return llround(product);
-}
+#include "profile/amount.h"
 
 int64_t profile_total(const struct profile *profile, int type)
 {
     int64_t total = 0;
     for (uint32_t row = 0; row < profile->document.sample_count; row++)
-        total = add(total, magnitude(profile_value(profile, row, type)));
+        total = amount_add(total, amount_magnitude(profile_value(profile, row, type)));
     return total;
 }
 
@@ -97,10 +73,10 @@ static void add_sample(struct tally *tally, const struct rth_pprof_document *doc
         for (size_t at = frames->starts[location]; at < frames->starts[location + 1]; at++) {
             struct tally_row *row = &tally->rows[frames->rows[at]];
             if (callee == NULL)
-                row->flat = add(row->flat, value);
+                row->flat = amount_add(row->flat, value);
             if (row->last_sample != tally->samples_seen) {
                 row->last_sample = tally->samples_seen;
-                row->cum = add(row->cum, value);
+                row->cum = amount_add(row->cum, value);
             }
             if (callee != NULL && callee != row) {
                 callee->inlined |= callee_inlined;
@@ -119,9 +95,9 @@ void tally_add(struct tally *tally, const struct profile *profile, int type, dou
     bool *wanted = selection_of_samples(selection, profile);
     struct frame_rows frames = rows_of_frames(tally, profile);
     for (uint32_t row = 0; row < document->sample_count; row++) {
-        int64_t value = scaled(profile_value(profile, row, type), factor);
+        int64_t value = amount_scaled(profile_value(profile, row, type), factor);
         tally->samples_seen++;
-        tally->total = add(tally->total, magnitude(value));
+        tally->total = amount_add(tally->total, amount_magnitude(value));
         if (!wanted[row] || value == 0)
             continue;
         tally->samples_selected++;
@@ -142,7 +118,7 @@ void tally_free(struct tally *tally)
 
 static int descending(int64_t left, int64_t right)
 {
-    int64_t one = magnitude(left), other = magnitude(right);
+    int64_t one = amount_magnitude(left), other = amount_magnitude(right);
     return (one < other) - (one > other);
 }
 
@@ -168,7 +144,7 @@ struct tally_row **tally_sorted(struct tally *tally, bool by_cum, int64_t cutoff
         struct tally_row *row = &tally->rows[i];
         if (row->flat == 0 && row->cum == 0)
             continue;
-        if (magnitude(row->cum) < cutoff)
+        if (amount_magnitude(row->cum) < cutoff)
             dropped++;
         else
             sorted[count++] = row;

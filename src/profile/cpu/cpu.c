@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -27,6 +28,7 @@
 #include "profile/cpu/sampler.h"
 #include "profile/labels.h"
 #include "profile/named.h"
+#include "rthooks/profile.h"
 #include "rthooks/rthooks.h"
 #include "thread/cpu_timer.h"
 #include "thread/sigmux.h"
@@ -40,6 +42,7 @@
 /* ---- options ------------------------------------------------------------------------------- */
 
 static struct rth_option_value hz_value;
+static _Atomic int hz_set; /* by rth_cpu_hz_set; 0: not */
 
 static int parse_hz(const char *text, int64_t *ret_hz)
 {
@@ -59,6 +62,23 @@ static int check_hz(const char *text)
 {
     int64_t hz;
     return parse_hz(text, &hz);
+}
+
+int rth_cpu_hz_set(int hz)
+{
+    if (hz < 1 || hz > RTH_CPU_HZ_MAX)
+        return -EINVAL;
+    atomic_store_explicit(&hz_set, hz, memory_order_relaxed);
+    return 0;
+}
+
+/* Of a capture that does not ask. */
+static int64_t default_hz(void)
+{
+    int64_t hz = atomic_load_explicit(&hz_set, memory_order_relaxed);
+    if (hz == 0 && parse_hz(hz_value.text, &hz) != 0)
+        hz = HZ_DEFAULT;
+    return hz;
 }
 
 static const struct rth_option options[] = {
@@ -94,8 +114,6 @@ static struct capture *capture_of(struct rth_call *call)
 
 static int hz_of(struct rth_call *call)
 {
-    int64_t hz = HZ_DEFAULT;
-    (void)parse_hz(hz_value.text, &hz);
     int64_t asked;
     int error = rth__params_int64(&call->params, "hz", &asked);
     if (error == -ERANGE || (error == 0 && asked > RTH_CPU_HZ_MAX)) {
@@ -104,7 +122,7 @@ static int hz_of(struct rth_call *call)
                        used > 0 ? "," : "", RTH_CPU_HZ_MAX);
         return RTH_CPU_HZ_MAX;
     }
-    return (int)(error == 0 && asked > 0 ? asked : hz);
+    return (int)(error == 0 && asked > 0 ? asked : default_hz());
 }
 
 static int begin(struct rth_call *call, int64_t *ret_wait_ns)

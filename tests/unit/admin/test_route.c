@@ -13,6 +13,12 @@ static int write_nothing(struct rth_call *call, struct rth_sink *sink)
     return 0;
 }
 
+static const char *name_below(size_t index)
+{
+    static const char *const names[] = {"connections", "a.b-c_9"};
+    return index < 2 ? names[index] : NULL;
+}
+
 static const struct rth_artefact first_artefacts[] = {
     {.name = "index", .path = "/debug/pprof/", .write = write_nothing},
     {.name = "symbol", .path = "/debug/pprof/symbol", .flags = RTH_ARTEFACT_POST},
@@ -22,6 +28,10 @@ static const struct rth_artefact first_artefacts[] = {
     {.name = "deep", .path = "/readyz/deep/", .flags = RTH_ARTEFACT_PREFIX},
     {.name = "exact", .path = "/readyz/deep/exact"},
     {.name = "flight", .path = "/debug/flight"},
+    {.name = "custom",
+     .path = "/debug/pprof/",
+     .flags = RTH_ARTEFACT_PREFIX,
+     .name_below = name_below},
 };
 static const struct rth_action first_actions[] = {
     {.name = "flight", .path = "/debug/flight", .run = write_nothing},
@@ -40,7 +50,7 @@ static const struct rth_capability idle = {.name = "heap",
                                            .action_count = 1};
 static const struct rth_capability first = {.name = "first",
                                             .artefacts = first_artefacts,
-                                            .artefact_count = 8,
+                                            .artefact_count = 9,
                                             .actions = first_actions,
                                             .action_count = 2};
 static const struct rth_capability *const rows[] = {&idle, &first};
@@ -184,7 +194,29 @@ static void the_public_listener_knows_exact_public_paths_and_get(void **state)
     }
 }
 
-RTH_TEST_MAIN(cmocka_unit_test(an_exact_path_beats_the_longest_prefix),
+/* Such a prefix takes nothing away from who says better why there is no answer. */
+static void a_prefix_with_names_is_those_names_alone(void **state)
+{
+    (void)state;
+    assert_artefact("/debug/pprof/connections", "custom", "connections");
+    assert_artefact("/debug/pprof/a.b-c_9", "custom", "a.b-c_9");
+    assert_artefact("/debug/pprof/", "index", "");
+    assert_artefact("/debug/pprof/symbol", "symbol", "");
+    static const char *const unknown[] = {"/debug/pprof/connection", "/debug/pprof/connections/",
+                                          "/debug/pprof/connections/x", "/debug/pprof//"};
+    for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+        find(RTH_HTTP_GET, unknown[i], false, false);
+        assert_int_equal(route.status, 404);
+        assert_string_equal(route.message, "Unknown profile");
+    }
+    find(RTH_HTTP_GET, "/debug/pprof/heap", false, false);
+    assert_int_equal(route.status, 503);
+    find(RTH_HTTP_POST, "/debug/pprof/connections", false, false);
+    assert_int_equal(route.status, 405);
+}
+
+RTH_TEST_MAIN(cmocka_unit_test(a_prefix_with_names_is_those_names_alone),
+              cmocka_unit_test(an_exact_path_beats_the_longest_prefix),
               cmocka_unit_test(unknown_paths_are_404_in_gos_words),
               cmocka_unit_test(pprof_without_the_slash_moves),
               cmocka_unit_test(wrong_methods_are_405_and_name_the_right_ones),

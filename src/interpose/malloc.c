@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The C allocation functions.
+ *
+ * malloc and free are the two that matter: a thread-local pointer, two counters, one comparison,
+ * and a jump to the original, so that nothing of ours lies on the stack below it. The others count
+ * when their original returns (heap.h).
+ * Where an original of malloc goes on through another wrapper of ours (a library around malloc that
+ * calls mi_malloc by name), that wrapper counts the block a second time.
+ */
+#include "interpose/alloc_real.h"
+#include "interpose/heap.h"
+#include "interpose/real.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+
+#define EXPORT_HEAP_CODE RTH__EXPORT RTH__HEAP_CODE
+
+RTH__EXPORT void free_sized(void *block, size_t size_bytes);
+RTH__EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size_bytes);
+
+/*
+ * Code selectors (IFUNC resolvers) of objects that the loader relocates before this one may
+ * allocate; then there is neither a thread-local pointer nor a way out of here. The loader's offset
+ * of the pointer, which is never zero once it is written, tells. True: go on.
+ */
+static inline bool relocated(void)
+{
+#if defined(__x86_64__)
+    intptr_t offset;
+    /* volatile: not to be taken out of the branch that it guards */
+    __asm__ volatile("movq rth__self@gottpoff(%%rip), %0" : "=r"(offset));
+    return RTH__LIKELY(offset != 0);
+#else
+    return true;
+#endif
+}
+
+/* ---- malloc and free ----------------------------------------------------------------------- */
+
+RTH__HEAP_CODE __attribute__((noinline)) static void *malloc_due(struct rth_thread_shared *self,
+                                                                 size_t size_bytes)
+{
+    void *block = rth__alloc_real.malloc(size_bytes);
+    if (block == NULL) {
+        self->heap.allocs--;
+        self->heap.bytes -= size_bytes;
+        return NULL;
+    }
+    rth__heap_due(self, block, size_bytes);
+    return block;
+}
+
+RTH__HEAP_CODE __attribute__((noinline)) static void *malloc_unseen(size_t size_bytes)
+{
+    uint64_t before = rth__heap_allocs();
+    void *block = rth__alloc_real.malloc(size_bytes);
+    rth__heap_count(before, block, size_bytes);
+    return block;
+}
+
+EXPORT_HEAP_CODE void *malloc(size_t size_bytes)
+{
+    if (!relocated())
+        return rth__boot_alloc(size_bytes, 0);
+    struct rth_thread_shared *self = rth__self;
+    if (RTH__UNLIKELY(self == NULL))
+        return malloc_unseen(size_bytes);
+    self->heap.allocs++;
+    self->heap.bytes += size_bytes;
+    if (RTH__UNLIKELY(self->heap.bytes >= __atomic_load_n(&self->heap.due, __ATOMIC_RELAXED)))
+        return malloc_due(self, size_bytes);
+    return rth__alloc_real.malloc(size_bytes);
+}
+
+RTH__HEAP_CODE __attribute__((noinline)) static void free_unseen(void *block)
+{
+    rth__heap_leave(block);
+    rth__heap_freed_unseen();
+    rth__alloc_real.free(block);
+}
+
+RTH__HEAP_CODE __attribute__((noinline)) static void free_sampled(void *block)
+{
+    rth__heap_leave(block);
+    rth__alloc_real.free(block);
+}
+
+EXPORT_HEAP_CODE void free(void *block)
+{
+    if (block == NULL || !relocated())
+        return;
+    struct rth_thread_shared *self = rth__self;
+    if (RTH__UNLIKELY(self == NULL)) {
+        free_unseen(block);
+        return;
+    }
+    self->heap.frees++;
+    if (RTH__UNLIKELY(rth__heap_filter_may_hold(
+            __atomic_load_n(&rth__heap_filter, __ATOMIC_ACQUIRE), (uintptr_t)block))) {
+        free_sampled(block);
+        return;
+    }
+    rth__alloc_real.free(block);
+}
+
+/* ---- the rest ------------------------------------------------------------------------------ */
+
+EXPORT_HEAP_CODE void *calloc(size_t count, size_t size_bytes)
+{
+    size_t total = 0;
+    if (!relocated())
+        return __builtin_mul_overflow(count, size_bytes, &total) ? NULL : rth__boot_alloc(total, 0);
+    uint64_t before = rth__heap_allocs();
+    void *block = rth__alloc_real.calloc(count, size_bytes);
+    rth__heap_count(before, block, count * size_bytes);
+    return block;
+}
+
+EXPORT_HEAP_CODE void *realloc(void *block, size_t size_bytes)
+{
+    if (!relocated())
+        return block == NULL ? rth__boot_alloc(size_bytes, 0) : NULL;
+    struct rth__heap_move move;
+    rth__heap_move_begin(&move, block);
+    void *moved = rth__alloc_real.realloc(block, size_bytes);
+    /* NULL for no bytes: freed, as glibc has it. Where it is a failure instead, errno says so. */
+    rth__heap_move_end(&move, block, moved, size_bytes,
+                       moved == NULL && size_bytes == 0 && block != NULL);
+    return moved;
+}
+
+EXPORT_HEAP_CODE void *reallocarray(void *block, size_t count, size_t size_bytes)
+{
+    struct rth__heap_move move;
+    rth__heap_move_begin(&move, block);
+    void *moved = rth__alloc_real.reallocarray(block, count, size_bytes);
+    bool is_empty = count == 0 || size_bytes == 0;
+    rth__heap_move_end(&move, block, moved, count * size_bytes,
+                       moved == NULL && is_empty && block != NULL);
+    return moved;
+}
+
+EXPORT_HEAP_CODE void *memalign(size_t alignment, size_t size_bytes)
+{
+    uint64_t before = rth__heap_allocs();
+    void *block = rth__alloc_real.memalign(alignment, size_bytes);
+    rth__heap_count(before, block, size_bytes);
+    return block;
+}
+
+EXPORT_HEAP_CODE void *aligned_alloc(size_t alignment, size_t size_bytes)
+{
+    uint64_t before = rth__heap_allocs();
+    void *block = rth__alloc_real.aligned_alloc(alignment, size_bytes);
+    rth__heap_count(before, block, size_bytes);
+    return block;
+}
+
+EXPORT_HEAP_CODE int posix_memalign(void **ret_block, size_t alignment, size_t size_bytes)
+{
+    uint64_t before = rth__heap_allocs();
+    int error = rth__alloc_real.posix_memalign(ret_block, alignment, size_bytes);
+    if (error == 0)
+        rth__heap_count(before, *ret_block, size_bytes);
+    return error;
+}
+
+EXPORT_HEAP_CODE void *valloc(size_t size_bytes)
+{
+    uint64_t before = rth__heap_allocs();
+    void *block = rth__alloc_real.valloc(size_bytes);
+    rth__heap_count(before, block, size_bytes);
+    return block;
+}
+
+EXPORT_HEAP_CODE void *pvalloc(size_t size_bytes)
+{
+    uint64_t before = rth__heap_allocs();
+    void *block = rth__alloc_real.pvalloc(size_bytes);
+    rth__heap_count(before, block, size_bytes);
+    return block;
+}
+
+RTH__EXPORT size_t malloc_usable_size(void *block)
+{
+    return rth__alloc_real.malloc_usable_size(block);
+}
+
+EXPORT_HEAP_CODE void free_sized(void *block, size_t size_bytes)
+{
+    uint64_t before = rth__heap_frees();
+    rth__heap_leave(block);
+    rth__alloc_real.free_sized(block, size_bytes);
+    rth__heap_count_free(before, block);
+}
+
+EXPORT_HEAP_CODE void free_aligned_sized(void *block, size_t alignment, size_t size_bytes)
+{
+    uint64_t before = rth__heap_frees();
+    rth__heap_leave(block);
+    rth__alloc_real.free_aligned_sized(block, alignment, size_bytes);
+    rth__heap_count_free(before, block);
+}

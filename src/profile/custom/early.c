@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Places are taken and given back under the lock of the caller. One that rth-work walks stays
+ * taken, so its bytes do not change; that its value is gone is a flag. The memory goes when nobody
+ * waits any more, which is soon after the start.
+ */
+#include "profile/custom/early.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "core/arena.h"
+#include "profile/stack_here.h"
+
+/* How far down the stack the adding function is looked for: above it are our own. */
+#define OWN_FRAMES_MAX 8u
+
+struct place {
+    bool taken, dropped;
+    struct rth_early_value value;
+    struct rth_raw_stack raw;
+};
+
+static struct place *places;
+static _Atomic uint32_t taken_count; /* written under the lock */
+
+uint32_t rth__early_put_locked(const struct rth_early_value *value)
+{
+    if (taken_count == RTH_EARLY_MAX)
+        return 0;
+    if (places == NULL)
+        places = rth__arena_alloc_nomalloc(RTH_EARLY_MAX * sizeof(*places));
+    if (places == NULL)
+        return 0;
+    uint32_t index = 0;
+    while (places[index].taken)
+        index++;
+    struct place *place = &places[index];
+    if (!rth__stack_capture_raw_nomalloc(&place->raw))
+        return 0;
+    place->taken = true;
+    place->dropped = false;
+    place->value = *value;
+    taken_count++;
+    return index + 1;
+}
+
+void rth__early_drop_locked(uint32_t number)
+{
+    places[number - 1].dropped = true;
+}
+
+uint32_t rth__early_count(void)
+{
+    return atomic_load_explicit(&taken_count, memory_order_relaxed);
+}
+
+/* From the frame of the function that added the value on. */
+static unsigned walk(const struct place *place, rth_frame *ret_frames)
+{
+    unsigned count = rth__stack_walk_raw(&place->raw, ret_frames, RTH_STACK_HERE_FRAMES_MAX);
+    rth_frame caller = rth__frame_of_address_sigsafe(place->value.return_address - 1);
+    for (unsigned i = 0; i < count && i < OWN_FRAMES_MAX; i++) {
+        if (ret_frames[i] != caller)
+            continue;
+        memmove(ret_frames, ret_frames + i, (count - i) * sizeof(*ret_frames));
+        return count - i;
+    }
+    return 0;
+}
+
+void rth__early_resolve(struct rth_lock *lock,
+                        void (*found_locked)(const struct rth_early_value *value,
+                                             const rth_frame *frames, unsigned count))
+{
+    for (uint32_t i = 0; i < RTH_EARLY_MAX && rth__early_count() != 0; i++) {
+        rth__lock(lock);
+        struct place *place = &places[i];
+        bool waits = place->taken;
+        rth__unlock(lock);
+        if (!waits)
+            continue;
+        rth_frame frames[RTH_STACK_HERE_FRAMES_MAX];
+        unsigned count = walk(place, frames);
+        RTH__LOCK_SCOPE(lock);
+        if (!place->dropped)
+            found_locked(&place->value, frames, count);
+        place->taken = false;
+        taken_count--;
+    }
+    RTH__LOCK_SCOPE(lock);
+    if (taken_count == 0) {
+        rth__arena_free_nomalloc(places, RTH_EARLY_MAX * sizeof(*places));
+        places = NULL;
+    }
+}
+
+void rth__early_child_reset(void)
+{
+    places = NULL;
+    taken_count = 0;
+}
