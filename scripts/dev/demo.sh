@@ -6,13 +6,14 @@
 demo_folder=''
 demo_redis=''
 demo_load=''
+demo_checkout=''
 
 demo_clean_up() {
     trap - EXIT INT TERM HUP
-    for pid in $demo_load $demo_redis; do
+    for pid in $demo_load $demo_redis $demo_checkout; do
         kill "$pid" 2>/dev/null || :
     done
-    for pid in $demo_load $demo_redis; do
+    for pid in $demo_load $demo_redis $demo_checkout; do
         wait "$pid" 2>/dev/null || :
     done
     [ -z "$demo_folder" ] || rm -rf "$demo_folder"
@@ -98,6 +99,10 @@ demo_tour() {
         demo_fail "rthooks pprof flame failed: $(cat "$demo_folder/pprof.log")"
     printf '  %s\n' "$demo_flame"
 
+    heading "Who holds its memory: live bytes by function and what it called, sampled since the start"
+    "$rthooks" pprof top --profile heap --limit 14 --cum "$demo_redis" 2>"$demo_folder/pprof.log" ||
+        demo_fail "rthooks pprof top --profile heap failed: $(cat "$demo_folder/pprof.log")"
+
     heading "Where its threads are this very moment, without stopping any of them"
     ask '/debug/pprof/threads?debug=2' | head -n 14 | sed 's/^/  /'
     printf '  …\n'
@@ -110,12 +115,49 @@ demo_tour() {
     ask '/debug/runtime/status?format=text'
     printf '\n'
 
+    demo_checkout_tour
+
     heading "Open these while it runs"
-    for path in /metrics /debug/pprof/ '/debug/pprof/profile?seconds=5' \
+    for path in /metrics /debug/pprof/ '/debug/pprof/profile?seconds=5' /debug/pprof/heap \
         '/debug/pprof/threads?debug=2' /debug/runtime/status /debug/runtime/threads \
         /debug/processes /version; do
         printf '  %s%s\n' "$url" "$path"
     done
+}
+
+# A service that links rthooks and labels its handlers: cuts by label.
+demo_checkout_tour() {
+    heading "A service with labels (examples/checkout), three handlers under load"
+    checkout_port=$(free_port)
+    checkout_admin_port=$(free_port)
+    RTHOOKS_ADMIN=127.0.0.1:$checkout_admin_port "$checkout" --port "$checkout_port" --database "$demo_folder/orders.db" \
+        >"$demo_folder/checkout.log" 2>&1 &
+    demo_checkout=$!
+    checkout_url=http://127.0.0.1:$checkout_port
+    within 10 curl -fsS --max-time 2 "$checkout_url/healthz" ||
+        demo_fail "checkout does not answer: $(cat "$demo_folder/checkout.log")"
+    within 10 curl -fsS --max-time 2 "http://127.0.0.1:$checkout_admin_port/version" ||
+        demo_fail "checkout has no admin endpoint"
+    curl -fsS "$checkout_url/leak?bytes=65536&count=400" >/dev/null
+    (while curl -fs "$checkout_url/checkout?cpu_ms=20" "$checkout_url/handover?cpu_ms=12" \
+        "$checkout_url/search?cpu_ms=6" >/dev/null 2>&1; do :; done) &
+    demo_load="$demo_load $!"
+    demo_cut "Its CPU time, by handler" tags --seconds 4
+    demo_cut "The CPU time of /checkout alone, by function" \
+        top --seconds 4 --limit 6 --tagfocus handler=/checkout
+    demo_cut "Its memory, by handler: /leak holds what nobody gave back" \
+        top --profile heap --by-label handler
+    demo_cut "What /leak holds, by function" \
+        top --profile heap --limit 6 --tagfocus handler=/leak
+}
+
+# demo_cut HEADING PPROF-ARGUMENT…
+demo_cut() {
+    heading "$1"
+    shift
+    printf '$ rthooks pprof %s PID\n' "$*"
+    "$rthooks" pprof "$@" "$demo_checkout" 2>"$demo_folder/pprof.log" ||
+        demo_fail "rthooks pprof $* failed: $(cat "$demo_folder/pprof.log")"
 }
 
 demo_start() {
@@ -147,6 +189,7 @@ demo_start() {
 # demo BUILD-FOLDER
 demo() {
     rthooks=$1/tools/rthooks
+    checkout=$1/examples/checkout/checkout
     demo_folder=$(mktemp -d)
     demo_flame=$1/redis-cpu.svg
     trap demo_clean_up EXIT

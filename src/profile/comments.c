@@ -42,7 +42,7 @@ void rth__comments_init(struct rth_comments *comments)
     rth__comments_add(comments, "running: %s", names);
     rth__comments_add(comments, "hooks: %s",
                       rth__fork_interposed()
-                          ? "threads,waits,signals,fork"
+                          ? "allocations,mappings,threads,waits,signals,fork"
                           : "none (librthooks_interpose.so is not attached): threads are found by "
                             "looking, waits through the kernel alone");
 }

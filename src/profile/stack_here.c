@@ -16,7 +16,7 @@
 
 #define CACHES          16u
 #define PAGES_ASKED_MAX 64u /* 256 KiB of stack; what lies above is asked for as it is met */
-#define WRAPPER_FRAMES  8u  /* how near the top wrappers are looked for */
+#define WRAPPER_FRAMES  24u /* how near the top wrappers are looked for: C++'s nest */
 #define FRAMES_MAX      (RTH_STACK_HERE_FRAMES_MAX + WRAPPER_FRAMES)
 
 /* The calling thread's: [low, high) is readable. */
@@ -194,24 +194,30 @@ bool rth__stack_capture_raw_nomalloc(struct rth_raw_stack *ret_raw)
     if (is_capturing)
         return false;
     rth__registers_here_sigsafe(&ret_raw->registers);
-    struct rth_unwind_stack stack = stack_at(ret_raw->registers.value[RTH_REG_RSP]);
-    uint64_t size_bytes = stack.high > stack.low ? stack.high - stack.low : 0;
-    if (size_bytes > RTH_RAW_STACK_BYTES)
-        size_bytes = RTH_RAW_STACK_BYTES;
+    /* Asked anew: a small stack may end below what was readable above it once. */
+    uint64_t low = ret_raw->registers.value[RTH_REG_RSP], limit = low + RTH_RAW_STACK_BYTES;
+    uint64_t high = readable_from(low & ~(RTH_ARCH_PAGE_BYTES - 1), limit);
+    uint64_t size_bytes = high > low ? (high < limit ? high : limit) - low : 0;
     ret_raw->size_bytes = (uint32_t)(size_bytes & ~UINT64_C(7));
-    copy_stack(ret_raw->bytes, stack.low, ret_raw->size_bytes);
+    copy_stack(ret_raw->bytes, low, ret_raw->size_bytes);
     return ret_raw->size_bytes != 0;
 }
 
-unsigned rth__stack_walk_raw(const struct rth_raw_stack *raw, rth_frame *ret_frames,
-                             unsigned capacity)
+unsigned rth__stack_walk_raw_from(uintptr_t return_address, const struct rth_raw_stack *raw,
+                                  rth_frame *ret_frames, unsigned capacity)
 {
     rth_frame frames[FRAMES_MAX];
     uint64_t low = raw->registers.value[RTH_REG_RSP];
     struct rth_unwind_stack stack = {.low = low, .high = low + raw->size_bytes, .copy = raw->bytes};
     enum rth_unwind_end end;
     unsigned count = rth__unwind_sigsafe(&raw->registers, &stack, NULL, frames, FRAMES_MAX, &end);
-    return keep_hosts(0, frames, count, ret_frames, capacity);
+    return keep_hosts(return_address, frames, count, ret_frames, capacity);
+}
+
+unsigned rth__stack_walk_raw(const struct rth_raw_stack *raw, rth_frame *ret_frames,
+                             unsigned capacity)
+{
+    return rth__stack_walk_raw_from(0, raw, ret_frames, capacity);
 }
 
 void rth__stack_here_child_reset(void)

@@ -49,6 +49,10 @@ bool rth__stack_capture_raw_nomalloc(struct rth_raw_stack *ret_raw);
 unsigned rth__stack_walk_raw(const struct rth_raw_stack *raw, rth_frame *ret_frames,
                              unsigned capacity);
 
+/* The same from the function that return_address leads back to, as in a capture. */
+unsigned rth__stack_walk_raw_from(uintptr_t return_address, const struct rth_raw_stack *raw,
+                                  rth_frame *ret_frames, unsigned capacity);
+
 void rth__stack_here_child_reset(void);
 
 #endif /* RTH_PROFILE_STACK_HERE_H */

@@ -46,7 +46,7 @@ struct chunk {
     unsigned char bytes[CHUNK_BYTES - 2 * sizeof(void *)];
 };
 
-/* One call of rth_profile_write; in the arena, the caller's but while a piece of it is submitted. */
+/* One call of rth_profile_write, in the arena; the caller's but while a piece is submitted. */
 struct request {
     struct rth_work_item item; /* first: the queue hands it back */
     _Atomic uint32_t is_back;  /* futex word: the piece is done */
@@ -142,8 +142,7 @@ static int table_ready(void)
 static void run_piece(struct request *request)
 {
     const struct rth_artefact *artefact = request->call.artefact;
-    int (*part)(struct rth_call *call, int64_t *ret_wait_ns) =
-        request->begun ? artefact->step : artefact->begin;
+    int (*part)(struct rth_call *, int64_t *) = request->begun ? artefact->step : artefact->begin;
     request->wait_ns = 0;
     int error = part != NULL ? part(&request->call, &request->wait_ns) : 0;
     request->begun = true;
@@ -261,7 +260,18 @@ static void make_somewhere(struct request *request)
 
 /* ---- which artefact, and with what --------------------------------------------------------- */
 
-/* A row that runs comes first, and then an exact name. */
+static bool is_profile(const struct rth_artefact *artefact, const char *name)
+{
+    size_t length = sizeof(ROUTE_PREFIX) - 1;
+    if ((artefact->flags & RTH_ARTEFACT_PROFILE) == 0 ||
+        strncmp(artefact->path, ROUTE_PREFIX, length) != 0)
+        return false;
+    if ((artefact->flags & RTH_ARTEFACT_PREFIX) != 0)
+        return artefact->path[length] == '\0' && rth__artefact_has_below(artefact, name);
+    return strcmp(artefact->path + length, name) == 0;
+}
+
+/* One of a row that runs comes before others. */
 static const struct rth_artefact *find(const char *name, bool *ret_runs)
 {
     const struct rth_artefact *found = NULL;
@@ -269,19 +279,10 @@ static const struct rth_artefact *find(const char *name, bool *ret_runs)
         const struct rth_capability *row = rth__capability_at(i);
         bool runs = rth__capability_runtime_at(i)->state == RTH_CAPABILITY_RUNNING;
         for (size_t k = 0; k < row->artefact_count; k++) {
-            const struct rth_artefact *artefact = &row->artefacts[k];
-            size_t prefix_length = sizeof(ROUTE_PREFIX) - 1;
-            if ((artefact->flags & RTH_ARTEFACT_PROFILE) == 0 ||
-                strncmp(artefact->path, ROUTE_PREFIX, prefix_length) != 0)
+            if (!is_profile(&row->artefacts[k], name) || (found != NULL && (*ret_runs || !runs)))
                 continue;
-            bool is_it = strcmp(artefact->path + prefix_length, name) == 0 ||
-                         ((artefact->flags & RTH_ARTEFACT_PREFIX) != 0 &&
-                          artefact->path[prefix_length] == '\0' &&
-                          rth__artefact_has_below(artefact, name));
-            if (is_it && (found == NULL || (runs && !*ret_runs))) {
-                found = artefact;
-                *ret_runs = runs;
-            }
+            found = &row->artefacts[k];
+            *ret_runs = runs;
         }
     }
     return found;

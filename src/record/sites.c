@@ -246,7 +246,7 @@ uint64_t rth__site_identity_locked(const struct rth_sites *sites, uint32_t site)
 /* The row may have been evicted since: then what stays is held by the overflow row, to which the
  * row's sums went. */
 uint32_t rth__site_restore_locked(struct rth_sites *sites, uint32_t site, uint64_t identity,
-                              uint64_t count, uint64_t amount)
+                                  uint64_t count, uint64_t amount)
 {
     if (sites->table == NULL)
         return RTH_SITE_OVERFLOW;

@@ -59,7 +59,7 @@ void rth__site_remove_locked(struct rth_sites *sites, uint32_t site, uint64_t co
 uint64_t rth__site_identity_locked(const struct rth_sites *sites, uint32_t site);
 /* Returns the row that holds it now. */
 uint32_t rth__site_restore_locked(struct rth_sites *sites, uint32_t site, uint64_t identity,
-                              uint64_t count, uint64_t amount);
+                                  uint64_t count, uint64_t amount);
 
 /* All rows at one moment: a copy. */
 struct rth_site_row {

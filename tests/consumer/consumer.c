@@ -35,6 +35,29 @@ static int labelled(const char *tenant)
     return rth_context_current() == NULL ? done : 0;
 }
 
+static int count_bytes(void *userdata, const void *data, size_t size_bytes)
+{
+    (void)data;
+    *(size_t *)userdata += size_bytes;
+    return 0;
+}
+
+/* What it holds, and the profile of it as text. */
+static int profiled(void)
+{
+    struct rth_profile *sockets = NULL;
+    struct rth_profile_opts opts = RTH_PROFILE_OPTS_INIT;
+    size_t bytes = 0;
+    struct rth_sink_callback sink = {count_bytes, &bytes};
+    opts.debug = 1;
+    if (rth_profile_new("sockets", &sockets) < 0 || rth_profile_add(sockets, &bytes) < 0)
+        return 0;
+    if (rth_profile_count(sockets) != 1 || rth_profile_write("sockets", &opts, &sink) < 0)
+        return 0;
+    rth_profile_remove(sockets, &bytes);
+    return rth_profile_count(sockets) == 0 && bytes > 0 && rth_cpu_hz_set(99) == 0;
+}
+
 int main(void)
 {
     struct rth_opts opts = RTH_OPTS_INIT;
@@ -45,7 +68,7 @@ int main(void)
         fprintf(stderr, "rth_start: %s\n", rth_strerror(error));
         return 1;
     }
-    if (labelled("acme") != 2)
+    if (labelled("acme") != 2 || !profiled())
         return 1;
     printf("rthooks %s\n", rth_version());
     return rth_stop() == 0 ? 0 : 1;

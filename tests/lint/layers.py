@@ -23,6 +23,7 @@ INTERPOSE_SEES = {"os/rawsys.h"}
 INTERPOSE_SHOWS = {"interpose/abi.h"}
 # interpose/abi.h is an interface, seen by the runtime alone.
 ABI_USERS = {"rthooks.c", "note.c"}
+ABI_FOLDERS = {"core", "record", "thread", "profile"}
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.M)
 
@@ -53,8 +54,7 @@ def refusal(path, header):
             return None
         return "src/interpose is a leaf: its own folder and os/rawsys.h"
     if target == "interpose":
-        if header in INTERPOSE_SHOWS and (path in ABI_USERS or folder == "thread"
-                                          or folder == "core"):
+        if header in INTERPOSE_SHOWS and (path in ABI_USERS or folder in ABI_FOLDERS):
             return None
         return "only interpose/abi.h is for others, and for the runtime's own files"
     if target is None or target not in RANK:

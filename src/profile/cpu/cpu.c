@@ -400,6 +400,7 @@ static void status(struct rth_json *json)
     struct rth_cpu_counts counts;
     rth__cpu_coverage_read(&coverage);
     rth__cpu_counts_read(&counts);
+    rth__json_member_int(json, "default_hz", default_hz());
     rth__json_member_int(json, "hz", coverage.hz);
     rth__json_member_uint(json, "threads_with_timer", coverage.threads);
     rth__json_member_uint(json, "threads_sharing_a_timer", coverage.threads_waiting);

@@ -7,13 +7,9 @@
 #include "profile/custom/early.h"
 
 #include <stdatomic.h>
-#include <string.h>
 
 #include "core/arena.h"
 #include "profile/stack_here.h"
-
-/* How far down the stack the adding function is looked for: above it are our own. */
-#define OWN_FRAMES_MAX 8u
 
 struct place {
     bool taken, dropped;
@@ -55,20 +51,6 @@ uint32_t rth__early_count(void)
     return atomic_load_explicit(&taken_count, memory_order_relaxed);
 }
 
-/* From the frame of the function that added the value on. */
-static unsigned walk(const struct place *place, rth_frame *ret_frames)
-{
-    unsigned count = rth__stack_walk_raw(&place->raw, ret_frames, RTH_STACK_HERE_FRAMES_MAX);
-    rth_frame caller = rth__frame_of_address_sigsafe(place->value.return_address - 1);
-    for (unsigned i = 0; i < count && i < OWN_FRAMES_MAX; i++) {
-        if (ret_frames[i] != caller)
-            continue;
-        memmove(ret_frames, ret_frames + i, (count - i) * sizeof(*ret_frames));
-        return count - i;
-    }
-    return 0;
-}
-
 void rth__early_resolve(struct rth_lock *lock,
                         void (*found_locked)(const struct rth_early_value *value,
                                              const rth_frame *frames, unsigned count))
@@ -81,7 +63,8 @@ void rth__early_resolve(struct rth_lock *lock,
         if (!waits)
             continue;
         rth_frame frames[RTH_STACK_HERE_FRAMES_MAX];
-        unsigned count = walk(place, frames);
+        unsigned count = rth__stack_walk_raw_from(place->value.return_address, &place->raw, frames,
+                                                  RTH_STACK_HERE_FRAMES_MAX);
         RTH__LOCK_SCOPE(lock);
         if (!place->dropped)
             found_locked(&place->value, frames, count);

@@ -87,8 +87,8 @@ static bool is_name(const char *name)
 static bool is_built_in(const char *name)
 {
     static const char *const known[] = {
-        "allocs", "block", "goroutine",    "goroutineleak", "heap", "mmap", "mutex",
-        "tasks",  "trace", "threadcreate", "wall",
+        "allocs", "block", "goroutine", "goroutineleak", "heap", "mmap",
+        "mutex",  "tasks", "trace",     "threadcreate",  "wall",
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(known[i], name) == 0)
@@ -164,10 +164,12 @@ static int add_locked(const struct rth_early_value *value, const rth_frame *fram
         return -ENOSPC;
     }
     struct rth_live_entry entry = {.key = value->key, .count = 1}, before;
-    if (frame_count == 0 || rth__stack_is_early_nomalloc(frames, frame_count))
+    if (frame_count == 0 || rth__stack_is_early_nomalloc(frames, frame_count)) {
         entry.amount = rth__early_put_locked(value);
-    entry.site = rth__site_intern_locked(&sites, rth__custom_kind(profile), frames,
-                                         entry.amount == 0 ? frame_count : 0, value->label_set);
+        frame_count = 0; /* what could be walked is mostly our own code */
+    }
+    entry.site = rth__site_intern_locked(&sites, rth__custom_kind(profile), frames, frame_count,
+                                         value->label_set);
     bool replaced;
     if (!rth__live_put_locked(&profile->live, &entry, &before, &replaced)) {
         if (entry.amount != 0)
@@ -283,7 +285,8 @@ static void found_locked(const struct rth_early_value *value, const rth_frame *f
                                          value->label_set);
     entry.amount = 0;
     rth__site_add_locked(&sites, entry.site, 1, 0);
-    (void)rth__live_put_locked(&value->profile->live, &entry, &before, &replaced); /* it was there */
+    (void)rth__live_put_locked(&value->profile->live, &entry, &before,
+                               &replaced); /* it was there */
 }
 
 uint32_t rth__custom_early_count(void)

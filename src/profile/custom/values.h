@@ -2,7 +2,8 @@
 #ifndef RTH_PROFILE_CUSTOM_VALUES_H
 #define RTH_PROFILE_CUSTOM_VALUES_H
 
-/* The program's own profiles, by index, and what is in them: the other side of rthooks/profile.h. */
+/* The program's own profiles, by index, and what is in them: the other side of rthooks/profile.h.
+ */
 
 #include <stdbool.h>
 #include <stddef.h>

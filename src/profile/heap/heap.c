@@ -129,6 +129,10 @@ static int check_visible(struct rth_call *call)
                               "heap profile not available: malloc of %.150s comes before "
                               "librthooks_interpose.so; /debug/pprof/mmap shows its mappings",
                               module_path_at(seen.first_malloc));
+    int64_t set_at_start;
+    if (rth__heap_sampler_interval() == 0 &&
+        parse_interval(interval_value.text, &set_at_start) == 0 && set_at_start != 0)
+        return rth__call_fail(call, 503, "heap profile is off: rth_heap_interval_set(0)");
     if (rth__heap_sampler_interval() == 0)
         return rth__call_fail(call, 503, "heap profile is off: RTHOOKS_HEAP_INTERVAL=%.32s",
                               interval_value.text);

@@ -55,10 +55,9 @@ static int64_t objects_of(uint64_t count, unsigned shift)
 
 /* False when nothing is left to show. */
 static bool values_of(const struct rth_held_profile *profile, const struct rth_site_row *row,
-                      const struct rth_site_row *base, int64_t ret_values[COLUMNS])
+                      const struct rth_site_values *then, int64_t ret_values[COLUMNS])
 {
-    static const struct rth_site_values none;
-    const struct rth_site_values *now = &row->values, *then = base != NULL ? &base->values : &none;
+    const struct rth_site_values *now = &row->values;
     unsigned shift = profile->count_shift;
     ret_values[ALLOC_OBJECTS] = objects_of(now->added_count - then->added_count, shift);
     ret_values[ALLOC_SPACE] = (int64_t)(now->added_amount - then->added_amount);
@@ -84,9 +83,26 @@ static size_t labels_of(const struct rth_site_row *row, const int64_t values[COL
     return count;
 }
 
+/* What rows of the base held that have made room since: it is in the row without a stack now. */
+static struct rth_site_values evicted_of(const struct rth_held_profile *profile,
+                                         const struct rth_sites_copy *now,
+                                         const struct rth_sites_copy *base)
+{
+    struct rth_site_values sum = {0};
+    for (size_t i = 0; i < base->count; i++) {
+        const struct rth_site_row *row = &base->rows[i];
+        if (row->kind != profile->kind || rth__sites_copy_find(now, row->identity) != NULL)
+            continue;
+        sum.added_count += row->values.added_count;
+        sum.added_amount += row->values.added_amount;
+    }
+    return sum;
+}
+
 static void fill(struct memory *memory, const struct rth_held_profile *profile,
                  const struct rth_sites_copy *now, const struct rth_sites_copy *base)
 {
+    static const struct rth_site_values nothing;
     for (size_t i = 0; i < now->count; i++) {
         const struct rth_site_row *row = &now->rows[i];
         struct held_row *held = &memory->held[memory->count];
@@ -94,7 +110,13 @@ static void fill(struct memory *memory, const struct rth_held_profile *profile,
             continue;
         const struct rth_site_row *before =
             base != NULL ? rth__sites_copy_find(base, row->identity) : NULL;
-        if (!values_of(profile, row, before, held->values))
+        struct rth_site_values then = before != NULL ? before->values : nothing;
+        if (base != NULL && row->frame_count == 0) {
+            struct rth_site_values evicted = evicted_of(profile, now, base);
+            then.added_count += evicted.added_count;
+            then.added_amount += evicted.added_amount;
+        }
+        if (!values_of(profile, row, &then, held->values))
             continue;
         memory->rows[memory->count++] = (struct rth_profile_row){
             .frames = row->frames,

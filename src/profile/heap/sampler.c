@@ -28,6 +28,9 @@
 #include "thread/registry.h"
 
 #define LIVE_MAX ((size_t)320 * 1024) /* 16 MiB of entries and 8 MiB of filters */
+/* A thread comes here at least once in so many bytes: a malloc that fails for less stays counted,
+ * and must not spoil the sum. */
+#define LOOK_AGAIN_BYTES (UINT64_C(1) << 30)
 /* The site of a live entry whose stack waits. */
 #define SITE_WAITING (1u << 31)
 
@@ -172,15 +175,18 @@ void rth__heap_allocated_nomalloc(struct rth_thread_heap *heap, const void *bloc
         count_up(&unseen_bytes, size_bytes);
     }
     uint64_t interval = atomic_load_explicit(&interval_now, memory_order_acquire);
-    uint64_t due = UINT64_MAX;
-    if (interval != 0) {
+    uint64_t due = heap->bytes + LOOK_AGAIN_BYTES;
+    if (interval == 0) {
+        local.interval = 0; /* switched on again, it begins here and not where it was */
+    } else {
         if (!is_drawn(heap, interval))
             draw(heap, heap->bytes - size_bytes, interval);
         if (heap->bytes >= local.sample_at) {
             record(block, size_bytes, interval);
             draw(heap, heap->bytes, interval);
         }
-        due = local.sample_at;
+        if (due > local.sample_at)
+            due = local.sample_at;
     }
     atomic_store_explicit(&heap->due, due, memory_order_seq_cst);
     /* Whoever changes the interval makes every thread due: either that comes after ours, or we see
@@ -222,11 +228,26 @@ bool rth__heap_forget_nomalloc(const void *block, struct rth_heap_sample *ret_sa
     return found;
 }
 
-/* A block that could not be moved. One whose stack waits is let go: it counts as freed. */
+/* The block of a waiting stack; if it was resolved meanwhile, the block counts as freed. */
+static void wait_again_locked(struct rth_live_entry *entry)
+{
+    uint32_t slot = entry->site & ~SITE_WAITING;
+    if (rth__waiting_back_locked(slot, entry->key) && !follow_locked(entry))
+        rth__waiting_gone_locked(slot);
+}
+
+static void hold_again_locked(struct rth_live_entry *entry, uint64_t site_identity)
+{
+    entry->site = rth__site_restore_locked(&rth__heap_sites, entry->site, site_identity,
+                                           entry->count, entry->amount);
+    if (!follow_locked(entry))
+        rth__site_remove_locked(&rth__heap_sites, entry->site, entry->count, entry->amount);
+}
+
+/* A block that could not be moved. */
 void rth__heap_remember_nomalloc(const struct rth_heap_sample *sample)
 {
-    if (local.is_inside || sample->runtime_generation != rth__enable_page()->generation ||
-        (sample->site & SITE_WAITING) != 0)
+    if (local.is_inside || sample->runtime_generation != rth__enable_page()->generation)
         return;
     struct rth_live_entry entry = {
         .key = sample->block,
@@ -237,10 +258,10 @@ void rth__heap_remember_nomalloc(const struct rth_heap_sample *sample)
     local.is_inside = true;
     {
         RTH__LOCK_SCOPE(&rth__heap_sites.lock);
-        entry.site = rth__site_restore_locked(&rth__heap_sites, sample->site, sample->site_identity,
-                                              entry.count, entry.amount);
-        if (!follow_locked(&entry))
-            rth__site_remove_locked(&rth__heap_sites, entry.site, entry.count, entry.amount);
+        if ((entry.site & SITE_WAITING) != 0)
+            wait_again_locked(&entry);
+        else
+            hold_again_locked(&entry, sample->site_identity);
     }
     local.is_inside = false;
 }
@@ -266,6 +287,7 @@ int rth__heap_sampler_start(const struct rth_heap_filter **filter_place)
     rth__sites_clear(&rth__heap_sites);
     RTH__LOCK_SCOPE(&rth__heap_sites.lock);
     rth__live_clear_locked(&live);
+    rth__waiting_clear_locked();
     live.filter_place = filter_place;
     return 0;
 }

@@ -10,8 +10,12 @@
 #include "core/arena.h"
 #include "record/facts.h"
 
+/* Looks at the loader that a sample waits for. */
+#define WALKS_MAX 3u
+
 struct waiting {
     bool taken, block_gone;
+    uint8_t walks; /* that came too early */
     uint32_t label_set;
     uintptr_t block;
     uint64_t objects, bytes;
@@ -38,6 +42,7 @@ int rth__waiting_put_locked(uintptr_t block, uint32_t label_set, uint64_t object
     struct waiting *waiting = &slots[slot];
     waiting->taken = true;
     waiting->block_gone = false;
+    waiting->walks = 0;
     waiting->label_set = label_set;
     waiting->block = block;
     waiting->objects = objects;
@@ -52,6 +57,17 @@ void rth__waiting_gone_locked(uint32_t slot)
         slots[slot].block_gone = true;
 }
 
+bool rth__waiting_back_locked(uint32_t slot, uintptr_t block)
+{
+    if (slots == NULL || slot >= RTH_WAITING_MAX)
+        return false;
+    struct waiting *waiting = &slots[slot];
+    if (!waiting->taken || !waiting->block_gone || waiting->block != block)
+        return false;
+    waiting->block_gone = false;
+    return true;
+}
+
 uint64_t rth__waiting_count(void)
 {
     return waiting_count;
@@ -62,6 +78,23 @@ static void trim_locked(void)
 {
     if (waiting_count == 0)
         rth__facts_clear(slots, RTH_WAITING_MAX * sizeof(*slots));
+}
+
+void rth__waiting_clear_locked(void)
+{
+    if (waiting_count == 0)
+        return;
+    waiting_count = 0;
+    trim_locked();
+}
+
+/* Whether another look at the loader may bring more of it. */
+static bool is_early(struct waiting *waiting, const rth_frame *frames, unsigned count)
+{
+    if (waiting->walks == WALKS_MAX)
+        return false;
+    waiting->walks++;
+    return rth__stack_is_early_nomalloc(frames, count);
 }
 
 void rth__waiting_resolve(struct rth_lock *lock, rth_waiting_found found)
@@ -75,6 +108,8 @@ void rth__waiting_resolve(struct rth_lock *lock, rth_waiting_found found)
             continue;
         rth_frame frames[RTH_STACK_HERE_FRAMES_MAX];
         unsigned count = rth__stack_walk_raw(&waiting->raw, frames, RTH_STACK_HERE_FRAMES_MAX);
+        if (is_early(waiting, frames, count))
+            continue;
         rth__lock(lock);
         struct rth_waiting_sample sample = {i,
                                             waiting->label_set,

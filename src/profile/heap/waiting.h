@@ -31,8 +31,13 @@ typedef void (*rth_waiting_found)(const struct rth_waiting_sample *sample, const
 int rth__waiting_put_locked(uintptr_t block, uint32_t label_set, uint64_t objects, uint64_t bytes);
 /* The block of a slot was freed. */
 void rth__waiting_gone_locked(uint32_t slot);
+/* It was not, after all. False when the slot is no longer that block's. */
+bool rth__waiting_back_locked(uint32_t slot, uintptr_t block);
+/* Nothing waits any more. Not while rth-work resolves. */
+void rth__waiting_clear_locked(void);
 uint64_t rth__waiting_count(void);
-/* Walks all that wait. rth-work, without the lock: it is taken for each one's end. */
+/* Walks all that wait, but for those on code that was loaded since rth-work last looked: they wait
+ * for the next time. rth-work, without the lock: it is taken for each one's end. */
 void rth__waiting_resolve(struct rth_lock *lock, rth_waiting_found found);
 void rth__waiting_child_reset(void);
 

@@ -68,8 +68,7 @@ static uint64_t limit_of(uintptr_t address, size_t length)
 
 /* ---- stacks that wait ---------------------------------------------------------------------- */
 
-#define PENDING_MAX  64u
-#define CALLER_DEPTH 8u /* frames of ours above the caller */
+#define PENDING_MAX 64u
 
 enum pending_state { PENDING_FREE, PENDING_FILLING, PENDING_READY, PENDING_WALKED };
 
@@ -103,20 +102,6 @@ static struct pending *pending_capture(uintptr_t caller, uint32_t label_set)
     return NULL;
 }
 
-static unsigned walk_pending(const struct pending *slot,
-                             rth_frame frames[RTH_STACK_HERE_FRAMES_MAX])
-{
-    unsigned count = rth__stack_walk_raw(&slot->raw, frames, RTH_STACK_HERE_FRAMES_MAX);
-    rth_frame caller = rth__frame_of_address_sigsafe(slot->caller - 1);
-    for (unsigned i = 0; i < count && i < CALLER_DEPTH; i++) {
-        if (frames[i] != caller)
-            continue;
-        memmove(frames, frames + i, (count - i) * sizeof(*frames));
-        return count - i;
-    }
-    return count;
-}
-
 static uint32_t site_locked(const rth_frame *frames, unsigned count, uint32_t label_set)
 {
     if (count == 0)
@@ -138,7 +123,8 @@ void rth__map_recorder_resolve(void)
         struct pending *slot = &pending[i];
         if (atomic_load_explicit(&slot->state, memory_order_acquire) != PENDING_READY)
             continue;
-        unsigned count = walk_pending(slot, frames);
+        unsigned count =
+            rth__stack_walk_raw_from(slot->caller, &slot->raw, frames, RTH_STACK_HERE_FRAMES_MAX);
         {
             RTH__LOCK_SCOPE(&rth__map_sites.lock);
             /* A start meanwhile has forgotten the mapping. */

@@ -131,6 +131,8 @@ static void write_all(void)
     want(write_file("connections", "connections.pb.gz", 0, 0) == 0, "connections");
     want(write_file("connections", "connections.txt", 1, 0) == 0, "connections as text");
     want(write_file("threads", "threads.pb.gz", 0, 0) == 0, "threads");
+    want(rth_cpu_hz_set(0) == -EINVAL && rth_cpu_hz_set(1001) == -EINVAL, "no rate");
+    want(rth_cpu_hz_set(250) == 0, "a rate");
     want(write_file("profile", "cpu.pb.gz", 0, 1) == 0, "profile");
     want(write_file("connections", "none", 0, 1) == -EINVAL, "seconds of a custom profile");
     want(write_file("unheard-of", "none", 0, 0) == -ENOENT, "an unknown profile");

@@ -157,11 +157,11 @@ static void a_row_that_does_not_run_says_why(void **state)
 {
     (void)state;
     find(RTH_HTTP_GET, "/debug/pprof/heap", false, false);
-    assert_int_equal(route.status, 503);
+    assert_int_equal(route.status, 501);
     assert_string_equal(route.message, "heap is absent: static je_malloc");
     assert_true(route.is_pprof);
     find(RTH_HTTP_POST, "/debug/stop", false, true);
-    assert_int_equal(route.status, 503);
+    assert_int_equal(route.status, 501);
     assert_artefact("/livez", "livez", ""); /* another row that runs has it too */
 }
 
@@ -176,7 +176,7 @@ static void the_public_listener_knows_exact_public_paths_and_get(void **state)
     find(RTH_HTTP_POST, "/livez", true, false);
     assert_int_equal(route.status, 405);
     find(RTH_HTTP_GET, "/metrics", true, false);
-    assert_int_equal(route.status, 503);
+    assert_int_equal(route.status, 501);
     static const char *const hidden[] = {"/debug/runtime/status",
                                          "/debug/pprof",
                                          "/debug/pprof/",
@@ -210,7 +210,7 @@ static void a_prefix_with_names_is_those_names_alone(void **state)
         assert_string_equal(route.message, "Unknown profile");
     }
     find(RTH_HTTP_GET, "/debug/pprof/heap", false, false);
-    assert_int_equal(route.status, 503);
+    assert_non_null(strstr(route.message, "static je_malloc"));
     find(RTH_HTTP_POST, "/debug/pprof/connections", false, false);
     assert_int_equal(route.status, 405);
 }

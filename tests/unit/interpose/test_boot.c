@@ -205,7 +205,7 @@ static void wrappers_work_before_the_constructor(void **state)
                           "RTHOOKS_AUTOSTART=@SELF@", NULL};
     run_program(&run, argv, envp);
     assert_int_equal(run.status, 0);
-    assert_true(run_printed(&run, "early dlopen=1 sigaction=-1 errno=1 poll=0 before boot"));
+    assert_true(run_printed(&run, "early dlopen=1 sigaction=-1 errno=1 poll=0 mmap=1 before boot"));
     /* And boot came afterwards. */
     assert_true(run_printed(&run, "LD_PRELOAD=" RTH_TEST_EARLY));
     assert_int_equal(run_count(&run, "RTHOOKS_"), 0);

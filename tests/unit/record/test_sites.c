@@ -282,6 +282,46 @@ static void without_memory_to_compact_stacks_overflow(void **state)
     rth__sites_copy_free(&copy);
 }
 
+static uint64_t identity_of(uint32_t site)
+{
+    RTH__LOCK_SCOPE(&sites.lock);
+    return rth__site_identity_locked(&sites, site);
+}
+
+static uint32_t restore(uint32_t site, uint64_t identity, uint64_t amount)
+{
+    RTH__LOCK_SCOPE(&sites.lock);
+    return rth__site_restore_locked(&sites, site, identity, 1, amount);
+}
+
+/* Also when the row has made room meanwhile. */
+static void a_removal_that_is_taken_back_leaves_the_sums_as_they_were(void **state)
+{
+    (void)state;
+    begin();
+    uint32_t stays = add(0, 100, 3, 5), goes = add(0, 200, 3, 7);
+    uint64_t stays_identity = identity_of(stays), goes_identity = identity_of(goes);
+    take(stays, 5);
+    assert_int_equal(restore(stays, stays_identity, 5), stays);
+    take(goes, 7);
+    for (uint64_t i = 1; i <= 2 * RTH_SITES_MAX; i++)
+        take(add(0, i * 1000, 3, 1), 1);
+    assert_int_not_equal(identity_of(goes), goes_identity);
+    uint32_t now = restore(goes, goes_identity, 7);
+    assert_int_equal(now, RTH_SITE_OVERFLOW);
+    struct rth_sites_copy copy = copy_of();
+    struct rth_site_values sum = sum_of(&copy, 0);
+    assert_int_equal(sum.added_amount - sum.removed_amount, 12);
+    assert_int_equal(sum.added_count - sum.removed_count, 2);
+    rth__sites_copy_free(&copy);
+    take(now, 7);
+    take(stays, 5);
+    copy = copy_of();
+    sum = sum_of(&copy, 0);
+    assert_int_equal(sum.added_amount, sum.removed_amount);
+    rth__sites_copy_free(&copy);
+}
+
 static void before_init_and_in_a_child_nothing_is_recorded(void **state)
 {
     (void)state;
@@ -315,4 +355,5 @@ RTH_TEST_MAIN(cmocka_unit_test(a_row_is_one_stack_of_one_kind_with_one_label_set
               cmocka_unit_test(an_identity_never_comes_back_for_another_stack),
               cmocka_unit_test(words_of_stacks_that_went_are_used_again),
               cmocka_unit_test(without_memory_to_compact_stacks_overflow),
+              cmocka_unit_test(a_removal_that_is_taken_back_leaves_the_sums_as_they_were),
               cmocka_unit_test(before_init_and_in_a_child_nothing_is_recorded))

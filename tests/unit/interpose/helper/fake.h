@@ -24,6 +24,14 @@ extern int rth_interpose_attach(const struct rth_interpose_ops *ops,
 
 #define FAKE_ADOPTION_NS INT64_C(50000000)
 
+/* The last call about a mapping, as it came. */
+struct fake_map {
+    uint64_t mark;
+    bool known, is_anonymous;
+    uintptr_t before, address, caller;
+    size_t before_bytes, bytes;
+};
+
 struct fake_runtime {
     volatile uint32_t *enabled; /* on a WIPEONFORK page */
     pid_t owner;
@@ -43,6 +51,10 @@ struct fake_runtime {
     void *argument;
     void (*on_quiesce)(void);
     void (*on_resume)(void);
+    int marks, maps_added, maps_removed, maps_moved;
+    uintptr_t known_map; /* the address of which map_is_known says so */
+    struct fake_map map;
+    int blocks_allocated, blocks_freed, blocks_forgotten, blocks_remembered;
 };
 
 static struct fake_runtime fake;
@@ -154,6 +166,72 @@ static bool fake_is_runtimes(const siginfo_t *info)
     return info->si_code == SI_QUEUE && info->si_value.sival_int == FAKE_COOKIE;
 }
 
+static void fake_heap_allocated(struct rth_thread_heap *heap, const void *block, size_t size_bytes)
+{
+    (void)heap;
+    (void)block;
+    (void)size_bytes;
+    fake.blocks_allocated++;
+}
+
+static void fake_heap_freed_unseen(void)
+{
+    fake.blocks_freed++;
+}
+
+static bool fake_heap_forget(const void *block, struct rth_heap_sample *ret_sample)
+{
+    (void)block;
+    (void)ret_sample;
+    fake.blocks_forgotten++;
+    return false;
+}
+
+static void fake_heap_remember(const struct rth_heap_sample *sample)
+{
+    (void)sample;
+    fake.blocks_remembered++;
+}
+
+/* Marks rise, so that a test sees which one came back. These keep errno. */
+static uint64_t fake_map_mark(void)
+{
+    return (uint64_t)++fake.marks;
+}
+
+static bool fake_map_is_known(uintptr_t address)
+{
+    return address == fake.known_map;
+}
+
+static void fake_map_added(uintptr_t address, size_t length, bool is_anonymous, uintptr_t caller)
+{
+    fake.maps_added++;
+    fake.map = (struct fake_map){
+        .is_anonymous = is_anonymous, .address = address, .caller = caller, .bytes = length};
+}
+
+static void fake_map_removed(uint64_t mark, uintptr_t address, size_t length)
+{
+    fake.maps_removed++;
+    fake.map = (struct fake_map){.mark = mark, .address = address, .bytes = length};
+}
+
+static void fake_map_moved(uint64_t mark, bool known, uintptr_t before, size_t before_bytes,
+                           uintptr_t after, size_t after_bytes, uintptr_t caller)
+{
+    fake.maps_moved++;
+    fake.map = (struct fake_map){
+        .mark = mark,
+        .known = known,
+        .before = before,
+        .address = after,
+        .caller = caller,
+        .before_bytes = before_bytes,
+        .bytes = after_bytes,
+    };
+}
+
 static struct rth_interpose_ops fake_ops;
 
 /* The table, live in this process. Forked children start unadopted. */
@@ -182,6 +260,15 @@ static inline const struct rth_interpose_ops *fake_runtime_new(void)
         .signal_action_sigsafe = fake_signal,
         .signal_host_action_sigsafe = fake_host_action,
         .signal_is_runtimes_sigsafe = fake_is_runtimes,
+        .heap_allocated_nomalloc = fake_heap_allocated,
+        .heap_freed_unseen_nomalloc = fake_heap_freed_unseen,
+        .heap_forget_nomalloc = fake_heap_forget,
+        .heap_remember_nomalloc = fake_heap_remember,
+        .map_mark_nomalloc = fake_map_mark,
+        .map_is_known_nomalloc = fake_map_is_known,
+        .map_added_nomalloc = fake_map_added,
+        .map_removed_nomalloc = fake_map_removed,
+        .map_moved_nomalloc = fake_map_moved,
     };
     return &fake_ops;
 }
