@@ -25,7 +25,7 @@ static _Atomic bool refresh_unfinished;
 
 /* The refresh's own. */
 enum { NOT_TRIED, COMPILED, HOPELESS };
-static uint8_t module_state[RTH_MODULES_MAX];
+static _Atomic uint8_t module_state[RTH_MODULES_MAX];
 
 struct fresh_rows {
     struct rth_rows *rows;
@@ -147,7 +147,7 @@ bool rth__unwind_refresh_wanted(void)
 bool rth__unwind_rows_may_come_sigsafe(uint32_t module_id)
 {
     return module_id < RTH_MODULES_MAX &&
-           __atomic_load_n(&module_state[module_id], __ATOMIC_RELAXED) == NOT_TRIED;
+           atomic_load_explicit(&module_state[module_id], memory_order_relaxed) == NOT_TRIED;
 }
 
 void rth__unwind_stats(struct rth_unwind_stats *ret_stats)
