@@ -24,12 +24,16 @@ add_library(rthooks::rthooks ALIAS rthooks)
 add_library(rthooks_interpose SHARED ${RTH_INTERPOSE_SOURCES})
 set_target_properties(rthooks_interpose PROPERTIES LINKER_LANGUAGE C EXPORT_NAME interpose)
 target_link_libraries(rthooks_interpose PRIVATE rth_flags)
+# See versions.map.
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+    set(RTH_INTERPOSE_MAP ${PROJECT_SOURCE_DIR}/src/interpose/versions.map)
+else()
+    set(RTH_INTERPOSE_MAP ${PROJECT_SOURCE_DIR}/src/interpose/interpose.map)
+endif()
 target_link_options(rthooks_interpose PRIVATE
-    -Wl,--version-script=${PROJECT_SOURCE_DIR}/src/interpose/interpose.map
-    ${RTH_SHARED_LINK_OPTIONS})
+    -Wl,--version-script=${RTH_INTERPOSE_MAP} ${RTH_SHARED_LINK_OPTIONS})
 set_target_properties(rthooks_interpose PROPERTIES VERSION ${PROJECT_VERSION}
-    SOVERSION ${PROJECT_VERSION_MAJOR}
-    LINK_DEPENDS ${PROJECT_SOURCE_DIR}/src/interpose/interpose.map)
+    SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${RTH_INTERPOSE_MAP})
 add_library(rthooks::interpose ALIAS rthooks_interpose)
 
 # librthooks.a is one object in which every symbol but the public ones is local, so that a program

@@ -43,6 +43,8 @@
 #include "processes/processes.h"
 #include "record/loader.h"
 #include "profile/capture.h"
+#include "profile/contention/contention.h"
+#include "profile/contention/recorder.h"
 #include "profile/cpu/cpu.h"
 #include "profile/custom/custom.h"
 #include "profile/heap/heap.h"
@@ -50,10 +52,14 @@
 #include "profile/index.h"
 #include "profile/mmap/mmap.h"
 #include "profile/mmap/recorder.h"
+#include "profile/threads/created.h"
+#include "profile/tasks/tasks.h"
 #include "profile/threads/dump.h"
+#include "profile/wall/wall.h"
 #include "thread/context.h"
 #include "thread/credentials.h"
 #include "thread/host_signals.h"
+#include "thread/loops.h"
 #include "runtime/runtime.h"
 #include "thread/registry.h"
 #include "thread/sigmux.h"
@@ -61,23 +67,28 @@
 
 /* Every row may need earlier rows only. admin comes last: it serves what stands above it. */
 static const struct rth_capability *const capability_table[] = {
-    &rth__runtime_capability,     /* /version, status, config; identity */
-    &rth__log_capability,         /* what rthooks says of itself */
-    &rth__fork_capability,        /* which children become processes of ours */
-    &rth__threads_capability,     /* thread list, thread counts */
-    &rth__labels_capability,      /* label sets, the context of threads */
-    &rth__process_capability,     /* process_* series */
-    &rth__metrics_capability,     /* /metrics, own cost */
-    &rth__health_capability,      /* /livez, /readyz, /startupz */
-    &rth__capture_capability,     /* modules, unwinder, stacks, our signal */
-    &rth__profile_capability,     /* /debug/pprof/ index, cmdline, symbol */
-    &rth__cpu_capability,         /* CPU profiles */
-    &rth__thread_dump_capability, /* stacks of all threads */
-    &rth__heap_capability,        /* who holds the memory */
-    &rth__mmap_capability,        /* who mapped it, below any allocator */
-    &rth__custom_capability,      /* profiles of the program's own; behind all other profiles */
-    &rth__processes_capability,   /* /debug/processes */
-    &rth__admin_capability,       /* the endpoint */
+    &rth__runtime_capability,      /* /version, status, config; identity */
+    &rth__log_capability,          /* what rthooks says of itself */
+    &rth__fork_capability,         /* which children become processes of ours */
+    &rth__threads_capability,      /* thread list, thread counts */
+    &rth__labels_capability,       /* label sets, the context of threads */
+    &rth__loops_capability,        /* how long event loops kept events waiting */
+    &rth__process_capability,      /* process_* series */
+    &rth__metrics_capability,      /* /metrics, own cost */
+    &rth__health_capability,       /* /livez, /readyz, /startupz */
+    &rth__capture_capability,      /* modules, unwinder, stacks, our signal */
+    &rth__profile_capability,      /* /debug/pprof/ index, cmdline, symbol */
+    &rth__cpu_capability,          /* CPU profiles */
+    &rth__threadcreate_capability, /* where threads were created */
+    &rth__thread_dump_capability,  /* stacks of all threads */
+    &rth__wall_capability,         /* where threads are, running or not */
+    &rth__heap_capability,         /* who holds the memory */
+    &rth__contention_capability,   /* who waits for locks, and who holds them */
+    &rth__mmap_capability,         /* who mapped it, below any allocator */
+    &rth__tasks_capability,        /* units of work that the program queues */
+    &rth__custom_capability,       /* profiles of the program's own; behind all other profiles */
+    &rth__processes_capability,    /* /debug/processes */
+    &rth__admin_capability,        /* the endpoint */
 };
 #define CAPABILITY_COUNT (sizeof(capability_table) / sizeof(capability_table[0]))
 
@@ -163,6 +174,10 @@ static struct rth_interpose_ops interpose_ops = {
     .map_added_nomalloc = rth__map_added_nomalloc,
     .map_removed_nomalloc = rth__map_removed_nomalloc,
     .map_moved_nomalloc = rth__map_moved_nomalloc,
+    .sync_wait_begin_nomalloc = rth__sync_wait_begin_nomalloc,
+    .sync_wait_end_nomalloc = rth__sync_wait_end_nomalloc,
+    .sync_release_begin_nomalloc = rth__sync_release_begin_nomalloc,
+    .sync_release_end_nomalloc = rth__sync_release_end_nomalloc,
 };
 
 /* Runs on the starting host thread only: dlsym takes the loader lock. */
@@ -278,6 +293,7 @@ static int start_everything(const struct rth_opts *opts, const struct rth_interp
     rth__thread_registry_start(info->thread_shared_set);
     rth__loader_watch(info->loader_generation);
     rth__heap_attach(facts->interposed ? info : NULL);
+    rth__contention_attach(facts->interposed ? info : NULL);
     rth__enable_on(identity->pid, ++generation);
     rth__capabilities_start();
     return 0;

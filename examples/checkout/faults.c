@@ -105,7 +105,7 @@ int leak_thread(struct faults *faults)
 
 int leak_task(struct faults *faults)
 {
-    return pool_submit(faults->stuck, wait_for_event_that_never_comes, faults);
+    return pool_submit(faults->stuck, "leaked", wait_for_event_that_never_comes, faults);
 }
 
 /* ---- a lock -------------------------------------------------------------------------------- */

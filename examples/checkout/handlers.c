@@ -110,7 +110,7 @@ static void handle_handover(struct service *service, struct request *request)
     struct purchase purchase;
     if (!read_purchase(service, request, &purchase))
         return;
-    int error = pool_call(service->pool, place_order, &purchase);
+    int error = pool_call(service->pool, "order", place_order, &purchase);
     if (error != 0)
         reply_error(request, error);
     else

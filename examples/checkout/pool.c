@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Worker threads and the queue before them. Work is done on the account of whoever queued it: the
- * context (its labels) of that thread is kept with the entry, attached by the worker for as long as
- * the work runs, and detached after it. So a profile shows the worker's time under the handler that
- * asked for it, and the worker's own waiting under nobody.
+ * Worker threads and the queue before them. Work is done on the account of whoever queued it: each
+ * entry is a task of rthooks, made with the labels of that thread, which the worker has for as long
+ * as the work runs. So a profile shows the worker's time under the handler that asked for it, and
+ * the worker's own waiting under nobody; /debug/pprof/tasks shows what waits and what runs, by who
+ * queued it, and the status how long entries waited.
  */
 #include "pool.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <rthooks/context.h>
+#include <rthooks/task.h>
 #include <semaphore.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ struct task {
     struct task *next;
     void (*run)(void *argument);
     void *argument;
-    struct rth_context *context;
+    struct rth_task *traced;
 };
 
 struct pool {
@@ -35,11 +36,9 @@ struct pool {
 
 static void task_run(struct task *task)
 {
-    struct rth_context_token token;
-    (void)rth_context_attach(task->context, &token);
+    (void)rth_task_start(task->traced);
     task->run(task->argument);
-    (void)rth_context_detach(&token);
-    rth_context_unref(task->context);
+    rth_task_end(task->traced);
     free(task);
 }
 
@@ -70,12 +69,14 @@ static void *worker_main(void *argument)
     }
 }
 
-int pool_submit(struct pool *pool, void (*run)(void *argument), void *argument)
+int pool_submit(struct pool *pool, const char *name, void (*run)(void *argument), void *argument)
 {
     struct task *task = malloc(sizeof(*task));
     if (!task)
         return -ENOMEM;
-    *task = (struct task){.run = run, .argument = argument, .context = rth_context_current()};
+    *task = (struct task){.run = run, .argument = argument};
+    /* Without rthooks there is no task, and nothing is to be done about it. */
+    (void)rth_task_new(name, &task->traced);
     (void)pthread_mutex_lock(&pool->mutex);
     bool taken = pool->queued < QUEUE_MAX;
     if (taken) {
@@ -87,7 +88,7 @@ int pool_submit(struct pool *pool, void (*run)(void *argument), void *argument)
     (void)pthread_mutex_unlock(&pool->mutex);
     if (taken)
         return 0;
-    rth_context_unref(task->context);
+    rth_task_end(task->traced);
     free(task);
     return -EAGAIN;
 }
@@ -105,11 +106,11 @@ static void call_run(void *argument)
     (void)sem_post(&call->done);
 }
 
-int pool_call(struct pool *pool, void (*run)(void *argument), void *argument)
+int pool_call(struct pool *pool, const char *name, void (*run)(void *argument), void *argument)
 {
     struct call call = {.run = run, .argument = argument};
     (void)sem_init(&call.done, 0, 0);
-    int error = pool_submit(pool, call_run, &call);
+    int error = pool_submit(pool, name, call_run, &call);
     if (error == 0)
         while (sem_wait(&call.done) != 0)
             ; /* a signal came in between */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A connection and its request. On an event loop the work of one request is spread over callbacks,
- * and between two of them the same thread works for others. So the request keeps its context (its
- * labels): taken when its line has arrived, attached at the start of every callback that works for
- * it, on whichever thread, and detached at the callback's end. for_request does both.
+ * and between two of them the same thread works for others. So the request is a task of rthooks,
+ * made with its labels when its line has arrived: started at the begin of every callback that works
+ * for it, on whichever thread, and paused at the callback's end. for_request does both.
  *
  *     on_read ─ WORK ──> burn a slice ─> on_timer ─> … ─┐
  *             ─ ALLOC ─> allocate ─────> on_timer ──────┼─> reply ─> on_written ─> next line
@@ -18,8 +18,8 @@
 #include "work.h"
 
 #include <inttypes.h>
-#include <rthooks/context.h>
 #include <rthooks/label.h>
+#include <rthooks/task.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,21 +46,21 @@ struct connection {
     char reply[REPLY_BYTES];
     /* The request. */
     struct command command;
-    struct rth_context *context;
+    struct rth_task *task;
     uint64_t left_ms;
     void *memory;
 };
 
 static void take_line(struct connection *connection);
 
-/* Does a step of a request under the request's labels. The step may end the request: the token
- * keeps what it needs. */
+/* Does a step of a request under the request's labels. The step may end the request: then there is
+ * nothing left to pause. */
 static void for_request(struct connection *connection, void (*step)(struct connection *))
 {
-    struct rth_context_token token;
-    (void)rth_context_attach(connection->context, &token);
+    struct rth_task *task = connection->task;
+    (void)rth_task_start(task);
     step(connection);
-    (void)rth_context_detach(&token);
+    (void)rth_task_pause(task);
 }
 
 /* ---- the end of a connection --------------------------------------------------------------- */
@@ -100,8 +100,8 @@ void connection_end(struct connection *connection)
 
 static void request_end(struct connection *connection)
 {
-    rth_context_unref(connection->context);
-    connection->context = NULL;
+    rth_task_end(connection->task);
+    connection->task = NULL;
     connection->busy = false;
 }
 
@@ -207,25 +207,29 @@ static void queue_work(struct connection *connection)
 
 /* ---- requests arrive ----------------------------------------------------------------------- */
 
+static void first_step(struct connection *connection)
+{
+    switch (connection->command.verb) {
+    case VERB_WORK:
+        work_slice(connection);
+        break;
+    case VERB_ALLOC:
+        alloc_begin(connection);
+        break;
+    case VERB_QUEUE:
+        queue_work(connection);
+        break;
+    }
+}
+
 static void request_begin(struct connection *connection)
 {
     connection->left_ms = connection->command.amount;
     /* Here clients choose the label, to show what it does. A service takes the name of its own
      * handler, since different labels are limited in number. */
-    RTH_WITH_LABELS("handler", connection->command.handler) {
-        connection->context = rth_context_current();
-        switch (connection->command.verb) {
-        case VERB_WORK:
-            work_slice(connection);
-            break;
-        case VERB_ALLOC:
-            alloc_begin(connection);
-            break;
-        case VERB_QUEUE:
-            queue_work(connection);
-            break;
-        }
-    }
+    RTH_WITH_LABELS("handler", connection->command.handler)
+        (void)rth_task_new(verb_name(connection->command.verb), &connection->task);
+    for_request(connection, first_step);
 }
 
 static void allocate_input(uv_handle_t *handle, size_t suggested_bytes, uv_buf_t *ret_buffer)

@@ -22,6 +22,7 @@ static void server_end(struct server *server)
     uv_close((uv_handle_t *)&server->listener, NULL);
     uv_close((uv_handle_t *)&server->on_term, NULL);
     uv_close((uv_handle_t *)&server->on_int, NULL);
+    rth_uv_loop_end(&server->watched);
     for (struct connection *each = server->connections, *next; each; each = next) {
         next = connection_next(each);
         connection_end(each);
@@ -65,6 +66,7 @@ int server_start(struct server *server, uv_loop_t *loop, uint16_t port)
     (void)uv_tcp_init(loop, &server->listener);
     (void)uv_signal_init(loop, &server->on_term);
     (void)uv_signal_init(loop, &server->on_int);
+    (void)rth_uv_loop_begin(&server->watched, loop, "main");
     server->listener.data = server->on_term.data = server->on_int.data = server;
     int error = listen_at(server, port);
     if (error == 0)

@@ -2,6 +2,7 @@
 #ifndef EVENTLOOP_SERVER_H
 #define EVENTLOOP_SERVER_H
 
+#include <rthooks/adapters/libuv.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -14,6 +15,7 @@ struct server {
     uv_tcp_t listener;
     uv_signal_t on_term, on_int;
     uv_work_t first_work;
+    struct rth_uv_loop watched;     /* how long the loop kept events waiting: in the status */
     struct connection *connections; /* all that are open */
     uint16_t port;
 };

@@ -3,8 +3,8 @@
 #define RTHOOKS_CONTEXT_H
 
 /*
- * A context is what a thread works on: its labels, one thing to hand over. Work that goes on in a
- * callback or on another thread takes it along:
+ * A context is what a thread works on: its labels and its task, one thing to hand over. Work that
+ * goes on in a callback or on another thread takes it along:
  *
  *     job->context = rth_context_current();           where the work is queued
  *     …
@@ -34,7 +34,7 @@ struct rth_context_token {
  * The calling thread's context.
  *
  * Returns a reference, to be given back by rth_context_unref; NULL, the empty context, when the
- * thread has no labels, and also when memory is short.
+ * thread has no labels and runs no task, and also when memory is short.
  *
  * Thread: any. Signal: unsafe. Fork: a child may go on using it. Cost: 30 ns. Since: 0.1.
  */

@@ -21,7 +21,7 @@ packages_for() {
             echo libcmocka-dev python3 git clang-14 libclang-rt-14-dev llvm-14
             echo memcached nginx-light postgresql prometheus util-linux musl-tools libcap2-bin
             echo strace gdb binutils
-            echo libmicrohttpd-dev libsqlite3-dev libuv1-dev
+            echo libmicrohttpd-dev libsqlite3-dev libuv1-dev libevent-dev
             ;;
         # The peers that our own parts are measured beside.
         bench) echo libunwind8 libgoogle-perftools4 ;;

@@ -73,3 +73,13 @@ void rth__pool_give_nomalloc(struct rth_pool *pool, void *given)
     } while (!atomic_compare_exchange_weak_explicit(&pool->free, &seen, changed,
                                                     memory_order_acq_rel, memory_order_relaxed));
 }
+
+uint32_t rth__pool_handed(const struct rth_pool *pool)
+{
+    return atomic_load_explicit(&pool->handed, memory_order_acquire);
+}
+
+void *rth__pool_at(struct rth_pool *pool, uint32_t number)
+{
+    return number == 0 || number > rth__pool_handed(pool) ? NULL : object_at(pool, number);
+}

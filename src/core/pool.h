@@ -32,4 +32,9 @@ struct rth_pool {
 void *rth__pool_take_nomalloc(struct rth_pool *pool);
 void rth__pool_give_nomalloc(struct rth_pool *pool, void *object);
 
+/* For whoever keeps numbers in place of pointers, or looks at all: objects handed out so far, given
+ * back or not, and the one with that number; NULL when it never was. Any thread. */
+uint32_t rth__pool_handed(const struct rth_pool *pool);
+void *rth__pool_at(struct rth_pool *pool, uint32_t number);
+
 #endif /* RTH_CORE_POOL_H */

@@ -24,6 +24,14 @@
 #define RTH_SIGNAL_IGNORE  1
 #define RTH_SIGNAL_HANDLER 2
 
+/* What a thread in a wrapped call waits for. */
+#define RTH_WAIT_CALL      0u /* something of the kernel: poll and relatives, the sleeps */
+#define RTH_WAIT_MUTEX     1u
+#define RTH_WAIT_RDLOCK    2u
+#define RTH_WAIT_WRLOCK    3u
+#define RTH_WAIT_COND      4u
+#define RTH_WAIT_SEMAPHORE 5u
+
 /* What the interposer tells of a thread; lives in memory of the runtime that is never given back. A
  * reader on another thread copies, and believes the copy if `changes` is the same afterwards. */
 struct rth_blocked_frame {
@@ -31,6 +39,27 @@ struct rth_blocked_frame {
     struct rth_thread_shared *owner;
     uintptr_t leaf;       /* the function that waits */
     uintptr_t pc, sp, fp; /* of its caller: where it returns to, with which registers */
+    uintptr_t object;     /* address of the mutex, rwlock, condition or semaphore; 0 for a call */
+    int64_t since_ns;     /* CLOCK_MONOTONIC; 0: not taken, as for RTH_WAIT_CALL */
+    uint32_t kind;        /* RTH_WAIT_* */
+    uint32_t reserved;
+};
+
+/* A lock, condition or semaphore that was found busy: on the waiting thread's stack. */
+struct rth_sync_wait {
+    struct rth_blocked_frame frame; /* shown while the original waits */
+    uintptr_t lock;                 /* what the thread holds afterwards; 0: nothing */
+    uint64_t registration;          /* the runtime's; 0: it does not follow this wait */
+};
+/* About that often is the runtime asked about a lock that is given back, at most. */
+#define RTH_SYNC_CHARGE_NS 10000
+/* A lock that threads wait for is given back: on the stack of its holder. */
+struct rth_sync_release {
+    uintptr_t lock;
+    uintptr_t leaf, pc;    /* as in the frame of a wait */
+    uint32_t is_condition; /* 1: a condition's mutex: taken again before release_end could run */
+    uint32_t count;        /* waits that began since somebody was charged for this lock */
+    uint64_t delay_ns;     /* what was waited for it since; 0: nothing to charge */
 };
 /* Counters of a thread that nobody else writes. A failed allocation of less than what is left to
  * `due` stays counted. */
@@ -152,6 +181,19 @@ struct rth_interpose_ops {
     void (*map_removed_nomalloc)(uint64_t mark, uintptr_t address, size_t length);
     void (*map_moved_nomalloc)(uint64_t mark, bool known, uintptr_t before, size_t before_bytes,
                                uintptr_t after, size_t after_bytes, uintptr_t caller);
+
+    /* Contention. Called from functions of locks of any kind, also in allocators and signal
+     * handlers: no malloc, and no lock of ours is held while a lock operation of the host runs.
+     * wait_begin: it is busy, and the caller will wait for it now; fills registration, which is not
+     * 0 when releases of this lock shall come here meanwhile. wait_end: that is over; with
+     * has_lock the caller holds wait->lock. release_begin: before a lock is given back for which
+     * threads may wait; fills count and delay_ns. release_end: after it, but not for a condition's.
+     * wait_end and release_end return true while something of this thread waits to be recorded
+     * until it holds a certain lock no more: then its next releases come here, whoever waits. */
+    void (*sync_wait_begin_nomalloc)(struct rth_sync_wait *wait);
+    bool (*sync_wait_end_nomalloc)(struct rth_sync_wait *wait, bool has_lock);
+    void (*sync_release_begin_nomalloc)(struct rth_sync_release *release);
+    bool (*sync_release_end_nomalloc)(const struct rth_sync_release *release);
 };
 
 /* What the interposer found out before main. */
@@ -179,6 +221,8 @@ struct rth_interpose_info {
     const void *first_malloc, *own_malloc;
     /* The code of the allocation wrappers: frames in it, and what they call, are not the site. */
     uintptr_t heap_code_start, heap_code_limit;
+    /* The lock function that the program's calls reach first, and the interposer's own. */
+    const void *first_mutex_lock, *own_mutex_lock;
 };
 
 /*

@@ -9,6 +9,7 @@
 #include "interpose/environment.h"
 #include "interpose/heap.h"
 #include "interpose/real.h"
+#include "interpose/sync.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,7 +34,9 @@ static bool ops_usable(const struct rth_interpose_ops *ops)
            ops->heap_freed_unseen_nomalloc != NULL && ops->heap_forget_nomalloc != NULL &&
            ops->heap_remember_nomalloc != NULL && ops->map_mark_nomalloc != NULL &&
            ops->map_is_known_nomalloc != NULL && ops->map_added_nomalloc != NULL &&
-           ops->map_removed_nomalloc != NULL && ops->map_moved_nomalloc != NULL;
+           ops->map_removed_nomalloc != NULL && ops->map_moved_nomalloc != NULL &&
+           ops->sync_wait_begin_nomalloc != NULL && ops->sync_wait_end_nomalloc != NULL &&
+           ops->sync_release_begin_nomalloc != NULL && ops->sync_release_end_nomalloc != NULL;
 }
 
 /* The linker's names for the ends of the section. */
@@ -64,6 +67,8 @@ static void fill_info(struct rth_interpose_info *ret_info)
         .own_malloc = (const void *)malloc,
         .heap_code_start = (uintptr_t)__start_rth_heap_code,
         .heap_code_limit = (uintptr_t)__stop_rth_heap_code,
+        .first_mutex_lock = dlsym(RTLD_DEFAULT, "pthread_mutex_lock"),
+        .own_mutex_lock = rth__sync_own_mutex_lock(),
     };
     size_t bytes = ret_info->struct_size < sizeof(info) ? ret_info->struct_size : sizeof(info);
     memcpy(ret_info, &info, bytes);

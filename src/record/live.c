@@ -87,9 +87,17 @@ static bool grow(struct rth_live *live)
     return true;
 }
 
+const struct rth_live_entry *rth__live_find_locked(const struct rth_live *live, uintptr_t key)
+{
+    if (key == 0 || live->count == 0)
+        return NULL;
+    const struct rth_live_entry *entry = &live->entries[slot_of(live, key)];
+    return entry->key != 0 ? entry : NULL;
+}
+
 bool rth__live_has_locked(const struct rth_live *live, uintptr_t key)
 {
-    return key != 0 && live->count != 0 && live->entries[slot_of(live, key)].key != 0;
+    return rth__live_find_locked(live, key) != NULL;
 }
 
 /* Room for one more. A table that cannot grow is filled only as far as probing stays short. */

@@ -39,6 +39,8 @@ struct rth_live {
 bool rth__live_put_locked(struct rth_live *live, const struct rth_live_entry *entry,
                           struct rth_live_entry *ret_before, bool *ret_replaced);
 bool rth__live_has_locked(const struct rth_live *live, uintptr_t key);
+/* The entry under that key, until the set changes; NULL when there is none. */
+const struct rth_live_entry *rth__live_find_locked(const struct rth_live *live, uintptr_t key);
 /* Takes an entry out; false when there is none under that key. */
 bool rth__live_take_locked(struct rth_live *live, uintptr_t key, struct rth_live_entry *ret_entry);
 /* Empties the set; its memory stays. */

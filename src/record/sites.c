@@ -238,6 +238,17 @@ void rth__site_remove_locked(struct rth_sites *sites, uint32_t site, uint64_t co
     row->held--;
 }
 
+void rth__site_take_back_locked(struct rth_sites *sites, uint32_t site, uint64_t count,
+                                uint64_t amount)
+{
+    if (sites->table == NULL || site >= RTH_SITES_MAX)
+        return;
+    struct site *row = &sites->table->sites[site];
+    row->values.added_count -= count;
+    row->values.added_amount -= amount;
+    row->held--;
+}
+
 uint64_t rth__site_identity_locked(const struct rth_sites *sites, uint32_t site)
 {
     return sites->table != NULL && site < RTH_SITES_MAX ? sites->table->sites[site].identity : 0;

@@ -55,6 +55,10 @@ void rth__site_add_locked(struct rth_sites *sites, uint32_t site, uint64_t count
 void rth__site_remove_locked(struct rth_sites *sites, uint32_t site, uint64_t count,
                              uint64_t amount);
 
+/* Takes an addition back: what was added turned out not to be there. */
+void rth__site_take_back_locked(struct rth_sites *sites, uint32_t site, uint64_t count,
+                                uint64_t amount);
+
 /* Takes a removal back: what was removed under that identity turned out to stay. */
 uint64_t rth__site_identity_locked(const struct rth_sites *sites, uint32_t site);
 /* Returns the row that holds it now. */

@@ -12,6 +12,9 @@
 struct rth_blocked_call {
     uint64_t leaf;       /* address of the function that waits */
     uint64_t pc, sp, fp; /* its caller, at the place where it will return */
+    uint64_t object;     /* it waits for; 0: none is told */
+    int64_t since_ns;    /* CLOCK_MONOTONIC; 0: not told */
+    uint32_t kind;       /* RTH_WAIT_* of interpose/abi.h */
     /* For rth__blocked_call_holds. */
     const void *shared, *frame;
     uint64_t changes;

@@ -34,6 +34,8 @@
 #define PROBES 32u
 
 __thread uint32_t rth_label_current = RTH_LABEL_UNSEEN;
+/* The task that the thread runs; nobody else reads it. */
+static __thread uint64_t current_task __attribute__((tls_model("initial-exec")));
 
 static uint32_t word_to_set(uint32_t word)
 {
@@ -252,19 +254,32 @@ uint32_t rth_label_enter(uint64_t *site, const char *const *keys_and_values, siz
 
 /* ---- contexts ------------------------------------------------------------------------------ */
 
-/* A task and a span will stand beside the labels; whoever holds a context need not know. */
+struct rth_context_state rth__context_exchange(struct rth_context_state next)
+{
+    struct rth_context_state before = {current_of_seen_thread(), current_task};
+    set_current(next.label_set);
+    current_task = next.task;
+    return before;
+}
+
+uint64_t rth__context_task_sigsafe(void)
+{
+    return current_task;
+}
+
+/* A span will stand beside the others; whoever holds a context need not know. */
 struct rth_context {
     struct rth_pool_object pooled;
     _Atomic uint32_t references;
-    uint32_t label_set;
+    struct rth_context_state state;
 };
 
 static struct rth_pool context_pool = {.object_bytes = sizeof(struct rth_context)};
 
 struct rth_context *rth_context_current(void)
 {
-    uint32_t label_set = rth__context_label_set_sigsafe();
-    if (label_set == RTH_LABEL_SET_NONE)
+    struct rth_context_state state = {rth__context_label_set_sigsafe(), current_task};
+    if (state.label_set == RTH_LABEL_SET_NONE && state.task == 0)
         return NULL;
     int saved_errno = errno;
     struct rth_context *context = rth__pool_take_nomalloc(&context_pool);
@@ -272,7 +287,7 @@ struct rth_context *rth_context_current(void)
     if (context == NULL)
         return NULL;
     context->references = 1;
-    context->label_set = label_set;
+    context->state = state;
     return context;
 }
 
@@ -294,12 +309,13 @@ int rth_context_attach(struct rth_context *context, struct rth_context_token *re
 {
     if (ret_token == NULL)
         return -EINVAL;
+    struct rth_context_state before =
+        rth__context_exchange(context != NULL ? context->state : (struct rth_context_state){0});
     *ret_token = (struct rth_context_token){
         .context = rth_context_ref(context),
         .thread = &rth_label_current,
-        .before = {current_of_seen_thread()},
+        .before = {before.label_set, before.task},
     };
-    set_current(context != NULL ? context->label_set : RTH_LABEL_SET_NONE);
     return 0;
 }
 
@@ -309,7 +325,8 @@ int rth_context_detach(struct rth_context_token *token)
         return -EINVAL;
     if (token->thread != &rth_label_current)
         return -EPERM;
-    set_current((uint32_t)token->before[0]);
+    (void)rth__context_exchange(
+        (struct rth_context_state){(uint32_t)token->before[0], token->before[1]});
     rth_context_unref(token->context);
     *token = (struct rth_context_token){0};
     return 0;

@@ -18,6 +18,16 @@ extern const struct rth_capability rth__labels_capability;
 /* The calling thread's label set at this instant. Signal-safe, one load. */
 uint32_t rth__context_label_set_sigsafe(void);
 
+/* What a thread works on, all of it. */
+struct rth_context_state {
+    uint32_t label_set;
+    uint64_t task; /* as rth_task_new gives it to the program, as a number; 0: none */
+};
+/* The calling thread works on `next` from here on. Returns what it worked on before. */
+struct rth_context_state rth__context_exchange(struct rth_context_state next);
+/* The calling thread's task. Signal-safe, one load. */
+uint64_t rth__context_task_sigsafe(void);
+
 /* Another thread's at about this moment; RTH_LABEL_SET_NONE when it never had labels, has ended, or
  * found no room to be seen. rth-work. Cost: a system call for a thread that is known. */
 uint32_t rth__context_label_set_of(struct rth_image_reader *reader, int tid);

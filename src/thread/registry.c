@@ -45,6 +45,7 @@ struct block {
     void *argument;
     struct block *_Atomic next_in_bucket; /* written under blocks_lock */
     uint32_t label_set;                   /* of the creator, for the thread to begin with */
+    struct rth_thread_birth birth;        /* the observer's */
     /* On a line of its own: the thread's wrappers write it at each call. */
     _Alignas(64) struct rth_thread_shared shared;
 };
@@ -61,6 +62,7 @@ static struct block *_Atomic buckets[BUCKETS];
 static _Atomic uint64_t taken_out_count; /* of a bucket: the block may be in another one since */
 
 static const struct rth_thread_observer *_Atomic observer;
+static const struct rth_thread_birth_observer *_Atomic birth_observer;
 /* The interposer's; NULL without one. Written at start. */
 static void (*set_shared)(struct rth_thread_shared *shared);
 
@@ -138,6 +140,10 @@ static struct block *take_block(void)
 /* Of a thread that has run, or was never created: that one has no tid. */
 static void give_block(struct block *block)
 {
+    const struct rth_thread_birth_observer *told =
+        atomic_load_explicit(&birth_observer, memory_order_acquire);
+    if (told != NULL)
+        told->gone(&block->birth, block->tid != 0);
     RTH__LOCK_SCOPE(&blocks_lock);
     heap_add(&ended_heaps, &block->shared.heap);
     block->shared.heap = (struct rth_thread_heap){0};
@@ -164,6 +170,11 @@ void *rth__thread_prepare(void *(*start)(void *), void *argument)
     block->start = start;
     block->argument = argument;
     block->label_set = rth__context_label_set_sigsafe();
+    block->birth = (struct rth_thread_birth){0};
+    const struct rth_thread_birth_observer *told =
+        atomic_load_explicit(&birth_observer, memory_order_acquire);
+    if (told != NULL)
+        told->creating(&block->birth, (uintptr_t)__builtin_return_address(0));
     atomic_store_explicit(&block->state, RTH_THREAD_CREATED, memory_order_release);
     return block;
 }
@@ -177,6 +188,11 @@ void rth__thread_abandon(void *handle)
 void rth__thread_observe(const struct rth_thread_observer *new_observer)
 {
     atomic_store_explicit(&observer, new_observer, memory_order_release);
+}
+
+void rth__thread_observe_births(const struct rth_thread_birth_observer *new_observer)
+{
+    atomic_store_explicit(&birth_observer, new_observer, memory_order_release);
 }
 
 static void show_waits_in(struct block *block)
@@ -268,7 +284,8 @@ bool rth__thread_find(int tid, struct rth_thread_info *ret_info)
     const struct block *block = live_block_of(tid);
     if (block == NULL)
         return false;
-    struct rth_thread_info info = {block->generation, tid, block->creator_tid, block->created_ns};
+    struct rth_thread_info info = {block->generation, tid, block->creator_tid, block->created_ns,
+                                   &block->birth};
     /* It may have ended and been reused while we copied. */
     if (atomic_load_explicit(&block->state, memory_order_acquire) != RTH_THREAD_LIVE ||
         block->generation != info.generation || block->tid != tid)
@@ -299,6 +316,11 @@ void rth__thread_registry_start(void (*shared_set)(struct rth_thread_shared *sha
     put_into_bucket(block);
     atomic_store_explicit(&block->state, RTH_THREAD_LIVE, memory_order_release);
     show_waits_in(block);
+}
+
+bool rth__thread_registry_has_interposer(void)
+{
+    return set_shared != NULL;
 }
 
 void rth__thread_forget_self_sigsafe(void)
@@ -358,5 +380,6 @@ void rth__thread_registry_child_reset(void)
     unseen_count = 0;
     live_count = 0;
     rth__thread_observe(NULL);
+    rth__thread_observe_births(NULL);
     rth__thread_registry_start(set_shared);
 }

@@ -18,12 +18,19 @@ enum rth_thread_state {
     RTH_THREAD_EXITING, /* left its start routine; still in /proc for a moment */
 };
 
+/* Where a thread was created: what the observer of births keeps in its block. */
+struct rth_thread_birth {
+    uint32_t site, early;
+};
+
 /* What a reader gets: a copy. */
 struct rth_thread_info {
     uint32_t generation; /* of the block: tells a reused one */
     int tid;
     int creator_tid;
     int64_t created_ns; /* CLOCK_MONOTONIC */
+    /* Never given back, but may pass to another thread; the observer's to read. */
+    const struct rth_thread_birth *birth;
 };
 
 struct rth_thread_shared; /* interpose/abi.h */
@@ -31,6 +38,8 @@ struct rth_thread_shared; /* interpose/abi.h */
 /* How the calling thread's wrappers are told where to show where they wait; NULL without an
  * interposer. Also gives the calling thread, the host's first one, a block. */
 void rth__thread_registry_start(void (*shared_set)(struct rth_thread_shared *shared));
+/* Whether an interposer was there: without one no thread is seen to be created. */
+bool rth__thread_registry_has_interposer(void);
 /* In a child, right after fork, however often: its block is the parent's, and wiped. Signal-safe.
  */
 void rth__thread_forget_self_sigsafe(void);
@@ -57,6 +66,18 @@ struct rth_thread_observer {
 };
 /* NULL: nobody. A thread that is in a call finishes it. */
 void rth__thread_observe(const struct rth_thread_observer *observer);
+
+/* Whoever keeps where threads are created. Static storage. Neither may be NULL. */
+struct rth_thread_birth_observer {
+    /* On the creator, with no lock held. ret_birth is zero. return_address: into the wrapper of
+     * pthread_create, whose caller creates the thread. */
+    void (*creating)(struct rth_thread_birth *ret_birth, uintptr_t return_address);
+    /* The thread ends, on itself; or never began, on its creator. Zero when nobody observed its
+     * creation; may be written. */
+    void (*gone)(struct rth_thread_birth *birth, bool has_run);
+};
+/* NULL: nobody. What was observed once is to be told of for ever. */
+void rth__thread_observe_births(const struct rth_thread_birth_observer *observer);
 
 /* True when tid is a live thread with a block. */
 bool rth__thread_find(int tid, struct rth_thread_info *ret_info);

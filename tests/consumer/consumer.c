@@ -3,7 +3,9 @@
 
 #include <rthooks/context.h>
 #include <rthooks/label.h>
+#include <rthooks/loop.h>
 #include <rthooks/rthooks.h>
+#include <rthooks/task.h>
 
 #include <stdio.h>
 
@@ -58,6 +60,21 @@ static int profiled(void)
     return rth_profile_count(sockets) == 0 && bytes > 0 && rth_cpu_hz_set(99) == 0;
 }
 
+/* Work that is queued, and a loop. */
+static int tasked(void)
+{
+    struct rth_task *task = NULL;
+    struct rth_loop *loop = NULL;
+    if (rth_task_new("mail", &task) < 0 || rth_task_start(task) < 0 || rth_task_pause(task) < 0)
+        return 0;
+    rth_task_end(task);
+    if (rth_task_start(task) == 0 || rth_loop_new("main", &loop) < 0)
+        return 0;
+    rth_loop_tick(loop, 1000, -1);
+    rth_loop_free(loop);
+    return 1;
+}
+
 int main(void)
 {
     struct rth_opts opts = RTH_OPTS_INIT;
@@ -68,7 +85,7 @@ int main(void)
         fprintf(stderr, "rth_start: %s\n", rth_strerror(error));
         return 1;
     }
-    if (labelled("acme") != 2 || !profiled())
+    if (labelled("acme") != 2 || !profiled() || !tasked())
         return 1;
     printf("rthooks %s\n", rth_version());
     return rth_stop() == 0 ? 0 : 1;

@@ -24,7 +24,14 @@ class Thread:
         assert head, lines[0]
         self.tid, self.name = int(head[1]), head[2]
         self.state, self.wchan, self.age_s = head[3], head[4], int(head[5])
+        self.created_by = None
+        if lines[-2].startswith("created by "):
+            self.created_by = lines[-2][len("created by "):]
+            lines = lines[:-2]
         notes = [line[2:-1] for line in lines[1:] if line.startswith("\t(")]
+        self.waits_for = next((note[len("waits for "):] for note in notes
+                               if note.startswith("waits for ")), None)
+        self.holder_is = next((note for note in notes if re.match(r"\d+ is at ", note)), None)
         frames = [line for line in lines[1:] if not line.startswith("\t(")]
         assert all(line.startswith("\t") == bool(i % 2) for i, line in enumerate(frames)), lines
         self.stack = [re.sub(r"\+0x[0-9a-f]+$", "", line) for line in frames[::2]]
@@ -43,6 +50,8 @@ class Dump:
 
     def __init__(self, text):
         *blocks, last = text.strip("\n").split("\n\n")
+        self.sections = [block for block in blocks if block.startswith("# ")]
+        blocks = blocks[:len(blocks) - len(self.sections)]
         self.threads = [Thread(block.split("\n")) for block in blocks]
         found = re.fullmatch(r"# (\d+) of (\d+) threads answered", last)
         assert found, last
@@ -444,8 +453,8 @@ class Tool(Case):
         self.assertEqual(result.status, 0, result)
         text = result.stdout.decode()
         self.assertRegex(text, r"\Acrowd: 71 threads, 8 different stacks\n")
-        self.assertEqual(text.count("\n10 threads: sleeper x10 (sleeping)\n    "), 7)
-        self.assertIn("\n1 thread: crowd (sleeping)\n    ", text)
+        self.assertEqual(text.count("\n10 threads: sleeper x10 (sleeping)\n  "), 7)
+        self.assertIn("\n1 thread: crowd (sleeping)\n  ", text)
 
     def test_the_difference_of_two_files_and_of_a_process(self):
         program = self.started("odd_waits", "move")

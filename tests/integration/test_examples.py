@@ -210,6 +210,10 @@ class Checkout(ExampleCase):
         self.answer(program, "/leak-task")
         wait_until("the task", lambda: self.labels_of(program, "wait_for_event_that_never_comes") ==
                    [{"handler": "/leak-task"}])
+        tasks = fetch(program.port, "/debug/pprof/tasks?debug=2").text
+        self.assertRegex(tasks, r'(?m)^task \d+ "leaked" \[running on thread \d+, .*'
+                                r'labels:\{"handler":"/leak-task"\}\]:\n')
+        self.assertIn("\nhandle_leak_task+0x", tasks)
         # Its creator's labels, when the interposer saw the creation.
         interposed = fetch(program.port, "/debug/runtime/status").json()["interposed"]
         self.answer(program, "/leak-thread")

@@ -2,8 +2,9 @@
 """exports.py ROOT LIBRTHOOKS.SO LIBRTHOOKS_INTERPOSE.SO [LIBRTHOOKS.A]
 
 The library exports exactly what abi/symbols.txt lists, under the version that introduced it; the
-interposer exactly what its map lists; both need libc alone and have no text relocation; the
-archive is one object whose only global definitions are the public names, with our ELF note.
+interposer exactly what its map lists, with the versions of versions.map; both need libc alone and
+have no text relocation; the archive is one object whose only global definitions are the public
+names, with our ELF note.
 """
 
 import os
@@ -14,7 +15,7 @@ import sys
 import common
 
 # Names that ld adds by itself.
-VERSION_NODE = re.compile(r"^RTHOOKS_\d+\.\d+$")
+VERSION_NODE = re.compile(r"^(RTHOOKS|GLIBC)_\d+(\.\d+)+$")
 
 
 def run(*command):
@@ -103,10 +104,15 @@ def main(root, library, interposer, archive=None):
         complaints.add("librthooks_interpose.so", f"exports {symbol}, not in interpose.map")
     for symbol in sorted(names - interposed.keys()):
         complaints.add("librthooks_interpose.so", f"does not export {symbol} of interpose.map")
+    # An older definition of the same name must not find ours: these have a version, others none.
+    versions = common.read(os.path.join(root, "src/interpose/versions.map"))
+    versioned = map_names(versions) if any(interposed.values()) else set()
+    node = re.search(r"(?m)^(GLIBC_[0-9.]+) \{", versions)[1]
     for symbol, version in sorted(interposed.items()):
-        if version:
+        expected = node if symbol in versioned else ""
+        if version != expected:
             complaints.add("librthooks_interpose.so",
-                           f"{symbol} has version {version}: a named map is bypassed")
+                           f"{symbol} has version '{version}', not '{expected}'")
     check_dynamic(complaints, "librthooks_interpose.so", run("readelf", "-d", "-W", interposer))
     if archive:
         check_archive(complaints, archive, set(listed))

@@ -2,7 +2,8 @@
 """headers.py ROOT BUILD-INCLUDE CC CXX
 
 Every public header compiles alone, in strict C11 and C++17, with and without RTHOOKS_DISABLE, and
-says nothing of the inside (names with two underscores).
+says nothing of the inside (names with two underscores). An adapter does so where its library is,
+with what that library's own header needs.
 """
 
 import os
@@ -16,11 +17,22 @@ import common
 WARNINGS = ["-pedantic", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wundef"]
 
 
+def condition_of(path):
+    """What a source says in front of an adapter's header: that the library's own is here."""
+    others = [name for name in re.findall(r"^#include <([^>]+)>", common.read(path), re.M)
+              if not name.startswith("rthooks/")]
+    return "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n#if " + " && ".join(f"__has_include(<{name}>)" for name in others)
+
+
 def compile_alone(compiler, language, standard, define, includes, header, folder):
     source = os.path.join(folder, "alone" + language)
+    begin, end = "", ""
+    if header.startswith("rthooks/adapters/"):
+        begin = condition_of(os.path.join(includes[1], header)) + "\n"
+        end = "#endif\n"
     # Twice: the guard is part of the promise.
     with open(source, "w", encoding="utf-8") as file:
-        file.write(f"#include <{header}>\n#include <{header}>\n"
+        file.write(f"{begin}#include <{header}>\n#include <{header}>\n{end}"
                    "int alone(void);\nint alone(void)\n{\n    return 0;\n}\n")
     command = [compiler, standard, *WARNINGS, *define, *includes, "-c", source, "-o", os.devnull]
     return subprocess.run(command, capture_output=True, text=True, check=False).stderr

@@ -22,9 +22,10 @@ struct pprof_options {
     const char *focus_pattern, *ignore_pattern;
     const char *tag_focus_spec, *tag_ignore_spec;
     const char *tag_root_keys, *tag_leaf_keys;
-    const char *by_label; /* key of the rows; NULL: rows are functions */
-    long seconds, hz;     /* 0: not given */
-    long limit;           /* 0: all */
+    const char *by_label;  /* key of the rows; NULL: rows are functions */
+    long seconds, hz;      /* 0: not given */
+    long limit;            /* 0: all */
+    long patience_seconds; /* with the answer, beyond the capture; 0: as long as usual */
     bool by_cum, by_line, normalize;
     bool has_want; /* symbolize.want was given */
     struct symbolize_options symbolize;

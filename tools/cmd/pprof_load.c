@@ -136,9 +136,9 @@ static int fetch(struct target *target, const struct pprof_options *options,
         return status;
     if (target->kind != TARGET_URL && target_find_socket(target, message, sizeof(message)) != 0)
         return fail(EXIT_UNREACHABLE, "%s", message);
-    int error =
-        http_get_slow(target, path, options->common.token_file, capture.seconds + SLACK_SECONDS,
-                      show_progress, &capture, &answer, message, sizeof(message));
+    long patience = options->patience_seconds != 0 ? options->patience_seconds : SLACK_SECONDS;
+    int error = http_get_slow(target, path, options->common.token_file, capture.seconds + patience,
+                              show_progress, &capture, &answer, message, sizeof(message));
     if (capture.shown)
         fputs("\r\033[K", stderr);
     if (error != 0)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * `rthooks threads`: what every thread does. Of a process id it is read from /proc alone, so it
- * works for any process, hooked or not, also one that no longer answers. A socket or URL is asked.
- * Both become the same document, the one of /debug/runtime/threads, and the same table.
+ * `rthooks threads`: what every thread does. A process that is hooked is asked; of one that is not,
+ * or that no longer answers, it is read from /proc, so it works for any process. A socket or URL is
+ * asked. All become the same document, the one of /debug/runtime/threads, and the same table; who
+ * waits for whom is drawn below it.
  */
 
 #include "cmd/cmd.h"
@@ -20,6 +21,7 @@
 #include "client/http.h"
 #include "client/process.h"
 #include "client/target.h"
+#include "cmd/pprof.h"
 #include "cmd/threads.h"
 #include "os/dir.h"
 #include "os/fd.h"
@@ -31,8 +33,9 @@ static const char help[] =
     "       rthooks threads --diff [--json] OLD NEW\n"
     "       rthooks threads --diff --seconds N [--json] TARGET\n"
     "\n"
-    "Lists the threads of TARGET: a process id (any process, read from /proc alone), a Unix\n"
-    "socket or a URL (asked), or a file saved from /debug/runtime/threads.\n"
+    "Lists the threads of TARGET: a process id (any process: asked where it is hooked, else read\n"
+    "from /proc), a Unix socket or a URL (asked), or a file saved from /debug/runtime/threads.\n"
+    "Below the list: deadlocks, which are exit status 1, and the locks that threads wait for.\n"
     "\n"
     "With --stacks, where they are: threads with the same stack are one group, the largest first.\n"
     "TARGET is then a hooked process, a Unix socket, a URL, or a file saved from\n"
@@ -50,9 +53,12 @@ static const char help[] =
     "\n"
     "STATE running: on a CPU or waiting for one; disk: cannot be interrupted. WCHAN: the kernel\n"
     "function it sleeps in, as far as the kernel tells. CPU: user and system time, and its share\n"
-    "of the thread's life. A * after the name marks a thread that rthooks added.\n";
+    "of the thread's life. A * after the name marks a thread that rthooks added. WAITS FOR: what\n"
+    "a hooked process tells of it, with the holder of a lock.\n";
 
-#define SECONDS_MAX 300 /* what the endpoint takes */
+#define SECONDS_MAX      300 /* what the endpoint takes */
+#define LIST_ROUTE       "/debug/runtime/threads"
+#define PATIENCE_SECONDS 5L /* with a process that can be read from /proc instead */
 
 enum sort_key { SORT_CPU, SORT_AGE, SORT_NAME, SORT_TID };
 
@@ -84,9 +90,7 @@ static json_t *thread_object(int root_fd, pid_t pid, int tid, const struct rth_p
 /* The document of a process, from /proc. */
 static int read_process(struct target *target, json_t **ret_document)
 {
-    char message[256], path[64];
-    if (target_process(target, message, sizeof(message)) != 0)
-        return fail(EXIT_UNREACHABLE, "%s", message);
+    char path[64];
     RTH__AUTO_CLOSE int root_fd = rth__openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY);
     struct rth_dir dir;
     snprintf(path, sizeof(path), "proc/%d/task", (int)target->pid);
@@ -160,6 +164,44 @@ static void sort_threads(json_t *document, enum sort_key key)
     free(order);
 }
 
+/* "mutex 0x55… held by 124 "worker" since 12 s" */
+static void print_wait(const json_t *thread)
+{
+    const json_t *wait = json_object_get(thread, "wait");
+    const json_t *seconds = json_object_get(wait, "seconds");
+    if (text_of(wait, "for")[0] == '\0')
+        return;
+    fputs("  ", stdout);
+    print_clean(text_of(wait, "for"));
+    if (text_of(wait, "object")[0] != '\0') {
+        putchar(' ');
+        print_clean(text_of(wait, "object"));
+    }
+    if (text_of(wait, "held_by")[0] != '\0') {
+        fputs(" held by ", stdout);
+        print_clean(text_of(wait, "held_by"));
+    }
+    if (json_is_number(seconds))
+        printf(" since %.*f s", json_number_value(seconds) < 10, json_number_value(seconds));
+}
+
+/* " {handler=/lock}" */
+static void print_labels(const json_t *thread)
+{
+    const char *key, *separator = "  {";
+    json_t *labels = json_object_get(thread, "labels"), *value;
+    json_object_foreach(labels, key, value)
+    {
+        fputs(separator, stdout);
+        print_clean(key);
+        putchar('=');
+        print_clean(json_is_string(value) ? json_string_value(value) : "");
+        separator = ", ";
+    }
+    if (json_object_size(labels) > 0)
+        putchar('}');
+}
+
 static void print_row(const json_t *thread)
 {
     char name[20], clean[32], age[32], cpu[32], share[16] = "-";
@@ -175,7 +217,10 @@ static void print_row(const json_t *thread)
     printf("%-8s ", printable(text_of(thread, "state"), clean, 9));
     const char *wchan = text_of(thread, "wchan");
     printf("%-24s ", printable(wchan[0] != '\0' ? wchan : "-", clean, 25));
-    printf("%8s %12s %6s\n", age, cpu, share);
+    printf("%8s %12s %6s", age, cpu, share);
+    print_wait(thread);
+    print_labels(thread);
+    putchar('\n');
 }
 
 static void print_table(const json_t *document)
@@ -183,12 +228,14 @@ static void print_table(const json_t *document)
     const json_t *process = json_object_get(document, "process");
     const json_t *threads = json_object_get(document, "threads");
     char clean[64];
-    size_t ours = 0;
+    size_t ours = 0, waiting = 0;
+    for (size_t i = 0; i < json_array_size(threads); i++)
+        waiting += json_object_get(json_array_get(threads, i), "wait") != NULL;
     printf("%s (pid %.0f): %zu thread%s\n",
            printable(text_of(process, "name"), clean, sizeof(clean)), number_of(process, "pid"),
            json_array_size(threads), json_array_size(threads) == 1 ? "" : "s");
-    printf("%8s %-18s %-8s %-24s %8s %12s %6s\n", "TID", "NAME", "STATE", "WCHAN", "AGE", "CPU",
-           "%LIFE");
+    printf("%8s %-18s %-8s %-24s %8s %12s %6s%s\n", "TID", "NAME", "STATE", "WCHAN", "AGE", "CPU",
+           "%LIFE", waiting > 0 ? "  WAITS FOR" : "");
     for (size_t i = 0; i < json_array_size(threads); i++) {
         const json_t *thread = json_array_get(threads, i);
         print_row(thread);
@@ -210,17 +257,55 @@ static int parse_sort(const char *text, enum sort_key *ret_key)
     return usage_error("--sort takes cpu, age, name or tid, not '%s'", text);
 }
 
-static int load(const char *text, const struct common_options *options, json_t **ret_document)
+/* What a hooked process tells of itself; NULL, with a warning where it should have answered. */
+static json_t *ask_process(struct target *target, const struct common_options *options)
+{
+    char message[PATH_MAX + 256];
+    struct http_answer answer;
+    json_t *document = NULL;
+    if (target_find_socket(target, message, sizeof(message)) != 0)
+        return NULL;
+    if (http_get_slow(target, LIST_ROUTE, options->token_file, PATIENCE_SECONDS, NULL, NULL,
+                      &answer, message, sizeof(message)) != 0) {
+        warning("%s: the list is from /proc", message);
+        return NULL;
+    }
+    if (answer.status == 200 && answer.body != NULL)
+        document = json_loadb(answer.body, answer.body_bytes, JSON_REJECT_DUPLICATES, NULL);
+    http_answer_free(&answer);
+    if (document != NULL && json_is_array(json_object_get(document, "threads")))
+        return document;
+    json_decref(document);
+    warning("%d answers without a list of threads: the list is from /proc", (int)target->pid);
+    return NULL;
+}
+
+static int load_process(struct target *target, const struct common_options *options,
+                        json_t **ret_document)
+{
+    char message[PATH_MAX + 256];
+    if (target_process(target, message, sizeof(message)) != 0)
+        return fail(EXIT_UNREACHABLE, "%s", message);
+    *ret_document = ask_process(target, options);
+    int status = *ret_document != NULL ? EXIT_FINE : read_process(target, ret_document);
+    target_close(target);
+    return status;
+}
+
+/* ret_is_live: there is somebody who could be asked for more. */
+static int load(const char *text, const struct common_options *options, bool *ret_is_live,
+                json_t **ret_document)
 {
     char message[PATH_MAX + 256];
     struct target target;
     int error = target_parse(text, &target, message, sizeof(message));
     if (error != 0)
         return fail(error == -EINVAL ? EXIT_USAGE : EXIT_UNREACHABLE, "%s", message);
+    *ret_is_live = target.kind != TARGET_FILE;
     if (target.kind == TARGET_PID)
-        return read_process(&target, ret_document);
+        return load_process(&target, options, ret_document);
     json_t *document;
-    int status = fetch_json(text, "/debug/runtime/threads", options, &document);
+    int status = fetch_json(text, LIST_ROUTE, options, &document);
     if (status != EXIT_FINE)
         return status;
     if (!json_is_array(json_object_get(document, "threads"))) {
@@ -231,18 +316,46 @@ static int load(const char *text, const struct common_options *options, json_t *
     return EXIT_FINE;
 }
 
+/* Files and lines, which only a dump has the addresses for. */
+static void add_lines(struct waits *waits, const char *target, const struct common_options *options)
+{
+    struct pprof_options dump_options = {
+        .common = *options,
+        .name = "threads",
+        .patience_seconds = PATIENCE_SECONDS,
+        .symbolize = {.want = WANT_LINES, .quiet = true},
+    };
+    struct pprof_input input = {0};
+    if (pprof_load(target, &dump_options, &input) != EXIT_FINE)
+        return;
+    waits_refine(waits, &input.profile);
+    pprof_input_free(&input);
+}
+
 static int list(const char *target, enum sort_key key, const struct common_options *options)
 {
     json_t *document;
-    int status = load(target, options, &document);
+    bool is_live;
+    int status = load(target, options, &is_live, &document);
     if (status != EXIT_FINE)
         return status;
+    struct waits waits = {0};
     sort_threads(document, key);
-    if (options->json)
-        return print_json(document) ? EXIT_FINE : EXIT_UNREACHABLE;
-    print_table(document);
-    json_decref(document);
-    return EXIT_FINE;
+    threads_waits_read(document, &waits);
+    if (is_live && waits.graph.object_count > 0)
+        add_lines(&waits, target, options);
+    status = waits.graph.cycle_count > 0 ? EXIT_BAD_NEWS : EXIT_FINE;
+    if (options->json) {
+        threads_waits_json(&waits, document);
+        if (!print_json(document))
+            status = EXIT_UNREACHABLE;
+    } else {
+        print_table(document);
+        threads_waits_print(&waits);
+        json_decref(document);
+    }
+    waits_free(&waits);
+    return status;
 }
 
 static int parse_seconds(const char *text, long *ret_seconds)

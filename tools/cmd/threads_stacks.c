@@ -12,11 +12,18 @@
 #include "profile/memory.h"
 
 #define NAMES_SHOWN 6
+#define NOTES_SHOWN 8
 #define TARGETS_MAX 2
 
 /* Threads of one name and state in a group. */
 struct member {
     const char *name, *state;
+    int64_t count;
+};
+
+/* What is said of several threads of a group: for what they wait, where they were created. */
+struct note {
+    const char *before, *text;
     int64_t count;
 };
 
@@ -26,6 +33,8 @@ struct group {
     uint32_t sample; /* whose stack it is */
     struct member *members;
     size_t member_count, member_capacity;
+    struct note *notes;
+    size_t note_count, note_capacity;
 };
 
 struct groups {
@@ -70,18 +79,6 @@ static void add_to_key(void *key_pointer, const struct frame *frame)
     }
 }
 
-static const char *label_of(const struct profile *profile, uint32_t sample, const char *key)
-{
-    const struct rth_pprof_document *document = &profile->document;
-    const struct rth_pprof_sample_row *row = &document->samples[sample];
-    for (uint32_t i = 0; i < row->label_count; i++) {
-        const struct rth_pprof_label_row *label = &document->labels[row->first_label + i];
-        if (strcmp(label->key, key) == 0)
-            return label->text;
-    }
-    return "";
-}
-
 static struct group *group_of(struct groups *groups, const struct profile *profile, uint32_t sample)
 {
     struct key key = {0};
@@ -112,6 +109,70 @@ static void add_member(struct group *group, const char *name, const char *state,
     group->members[group->member_count++] = (struct member){name, state, count};
 }
 
+static void add_note(struct group *group, const char *before, const char *text, int64_t count)
+{
+    if (text[0] == '\0')
+        return;
+    for (size_t i = 0; i < group->note_count; i++) {
+        struct note *note = &group->notes[i];
+        if (strcmp(note->before, before) == 0 && strcmp(note->text, text) == 0) {
+            note->count += count;
+            return;
+        }
+    }
+    group->notes =
+        grow(group->notes, group->note_count, &group->note_capacity, sizeof(*group->notes));
+    group->notes[group->note_count++] = (struct note){before, text, count};
+}
+
+/* "mutex 0x55… held by 124 "worker"" */
+static const char *wait_text(struct groups *groups, const struct profile *profile, uint32_t sample)
+{
+    const char *reason = sample_text(profile, sample, "wait");
+    const char *object = sample_text(profile, sample, "object");
+    const char *held_by = sample_text(profile, sample, "held_by");
+    size_t size = strlen(reason) + strlen(object) + strlen(held_by) + sizeof("  held by ");
+    char *text = pool_take(&groups->pool, size);
+    snprintf(text, size, "%s%s%s%s%s", reason, object[0] != '\0' ? " " : "", object,
+             held_by[0] != '\0' ? " held by " : "", held_by);
+    return text;
+}
+
+/* Those of the dump itself; the others are the program's. */
+static bool is_own_label(const char *key)
+{
+    static const char *const own[] = {"thread",  "state",  "tid",     "wait",    "object",
+                                      "wait_ns", "holder", "held_by", "creator", "created_by"};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        if (strcmp(own[i], key) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* "handler=/lock" */
+static const char *label_text(struct groups *groups, const struct rth_pprof_label_row *label)
+{
+    size_t size = strlen(label->key) + strlen(label->text) + sizeof("=");
+    char *text = pool_take(&groups->pool, size);
+    snprintf(text, size, "%s=%s", label->key, label->text);
+    return text;
+}
+
+static void add_notes(struct groups *groups, struct group *group, const struct profile *profile,
+                      uint32_t sample, int64_t count)
+{
+    const struct rth_pprof_document *document = &profile->document;
+    const struct rth_pprof_sample_row *row = &document->samples[sample];
+    add_note(group, "waiting for", wait_text(groups, profile, sample), count);
+    for (uint32_t i = 0; i < row->label_count; i++) {
+        const struct rth_pprof_label_row *label = &document->labels[row->first_label + i];
+        if (!is_own_label(label->key) && label->text[0] != '\0')
+            add_note(group, "labelled", label_text(groups, label), count);
+    }
+    add_note(group, "created by", sample_text(profile, sample, "created_by"), count);
+}
+
 /* sign: -1 for what is taken away. */
 static void add_profile(struct groups *groups, const struct pprof_input *input, int sign)
 {
@@ -122,8 +183,9 @@ static void add_profile(struct groups *groups, const struct pprof_input *input, 
         struct group *group = group_of(groups, profile, i);
         group->count += sign * count;
         groups->total += count;
-        add_member(group, label_of(profile, i, "thread"), label_of(profile, i, "state"),
+        add_member(group, sample_text(profile, i, "thread"), sample_text(profile, i, "state"),
                    sign * count);
+        add_notes(groups, group, profile, i, sign * count);
     }
 }
 
@@ -141,6 +203,16 @@ static int compare_members(const void *left_pointer, const void *right_pointer)
     return (difference > 0) - (difference < 0);
 }
 
+static int compare_notes(const void *left_pointer, const void *right_pointer)
+{
+    const struct note *left = left_pointer, *right = right_pointer;
+    int order = -strcmp(left->before, right->before); /* waits first */
+    int64_t difference = magnitude(right->count) - magnitude(left->count);
+    if (order == 0 && difference == 0)
+        return strcmp(left->text, right->text);
+    return order != 0 ? order : (difference > 0) - (difference < 0);
+}
+
 /* The largest first; of two that are alike, the one that grew. */
 static int compare_groups(const void *left_pointer, const void *right_pointer)
 {
@@ -153,6 +225,23 @@ static int compare_groups(const void *left_pointer, const void *right_pointer)
     return (difference > 0) - (difference < 0);
 }
 
+static void settle_parts(struct group *group)
+{
+    size_t members = 0, notes = 0;
+    for (size_t i = 0; i < group->member_count; i++)
+        if (group->members[i].count != 0)
+            group->members[members++] = group->members[i];
+    for (size_t i = 0; i < group->note_count; i++)
+        if (group->notes[i].count != 0)
+            group->notes[notes++] = group->notes[i];
+    group->member_count = members;
+    group->note_count = notes;
+    if (members > 0)
+        qsort(group->members, members, sizeof(*group->members), compare_members);
+    if (notes > 0)
+        qsort(group->notes, notes, sizeof(*group->notes), compare_notes);
+}
+
 /* Drops what cancelled out. */
 static void settle(struct groups *groups)
 {
@@ -161,15 +250,10 @@ static void settle(struct groups *groups)
         struct group group = groups->rows[i];
         if (group.count == 0) {
             free(group.members);
+            free(group.notes);
             continue;
         }
-        size_t members = 0;
-        for (size_t k = 0; k < group.member_count; k++)
-            if (group.members[k].count != 0)
-                group.members[members++] = group.members[k];
-        group.member_count = members;
-        if (members > 0)
-            qsort(group.members, members, sizeof(*group.members), compare_members);
+        settle_parts(&group);
         groups->rows[kept++] = group;
     }
     groups->count = kept;
@@ -179,8 +263,10 @@ static void settle(struct groups *groups)
 
 static void groups_free(struct groups *groups)
 {
-    for (size_t i = 0; i < groups->count; i++)
+    for (size_t i = 0; i < groups->count; i++) {
         free(groups->rows[i].members);
+        free(groups->rows[i].notes);
+    }
     free(groups->rows);
     intern_free(&groups->keys);
     pool_free(&groups->pool);
@@ -218,6 +304,20 @@ static void print_members(const struct group *group)
         printf(" and %zu more", group->member_count - NAMES_SHOWN);
 }
 
+static void print_notes(const struct group *group)
+{
+    for (size_t i = 0; i < group->note_count && i < NOTES_SHOWN; i++) {
+        const struct note *note = &group->notes[i];
+        printf("  %s ", note->before);
+        print_clean(note->text);
+        if (magnitude(note->count) > 1)
+            printf(" x%" PRId64, magnitude(note->count));
+        putchar('\n');
+    }
+    if (group->note_count > NOTES_SHOWN)
+        printf("  and %zu more of these\n", group->note_count - NOTES_SHOWN);
+}
+
 static void print_groups(const struct groups *groups, const char *subject, bool diff)
 {
     print_clean(subject);
@@ -235,6 +335,7 @@ static void print_groups(const struct groups *groups, const char *subject, bool 
                magnitude(group->count) == 1 ? "" : "s");
         print_members(group);
         putchar('\n');
+        print_notes(group);
         visit_frames(group->profile, group->sample, print_frame, NULL);
     }
 }
@@ -246,6 +347,21 @@ static void frame_json(void *stack, const struct frame *frame)
     json_object_set_new(object, "file", json_text(frame->file));
     json_object_set_new(object, "line", json_integer(frame->line));
     json_array_append_new(stack, object);
+}
+
+static json_t *notes_json(const struct group *group, const char *before, const char *key)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < group->note_count; i++) {
+        const struct note *note = &group->notes[i];
+        if (strcmp(note->before, before) != 0)
+            continue;
+        json_t *object = json_object();
+        json_object_set_new(object, key, json_text(note->text));
+        json_object_set_new(object, "count", json_integer(note->count));
+        json_array_append_new(list, object);
+    }
+    return list;
 }
 
 static json_t *group_json(const struct group *group)
@@ -261,17 +377,23 @@ static json_t *group_json(const struct group *group)
         json_array_append_new(threads, thread);
     }
     json_object_set_new(object, "threads", threads);
+    json_object_set_new(object, "waits", notes_json(group, "waiting for", "for"));
+    json_object_set_new(object, "labels", notes_json(group, "labelled", "label"));
+    json_object_set_new(object, "created_by", notes_json(group, "created by", "function"));
     visit_frames(group->profile, group->sample, frame_json, stack);
     json_object_set_new(object, "stack", stack);
     return object;
 }
 
-static bool print_groups_json(const struct groups *groups, const struct profile *profile)
+static bool print_groups_json(const struct groups *groups, const struct profile *profile,
+                              const struct waits *waits)
 {
     json_t *document = json_object(), *list = json_array();
     for (size_t i = 0; i < groups->count; i++)
         json_array_append_new(list, group_json(&groups->rows[i]));
     json_object_set_new(document, "groups", list);
+    if (waits != NULL)
+        threads_waits_json(waits, document);
     json_object_set_new(document, "comments", comments_json(profile));
     return print_json(document);
 }
@@ -291,6 +413,34 @@ static int load(const char *target, const struct pprof_options *options,
     return fail(EXIT_USAGE, "%s is no thread dump", target);
 }
 
+static int print_all(struct pprof_input *inputs, size_t count, const struct stacks_options *options)
+{
+    struct groups groups = {0};
+    struct waits waits = {0};
+    const struct pprof_input *last = &inputs[count - 1];
+    int status = EXIT_FINE;
+    if (count == 2)
+        add_profile(&groups, &inputs[0], -1);
+    add_profile(&groups, last, 1);
+    settle(&groups);
+    if (!options->diff) {
+        waits_add_profile(&waits, &last->profile);
+        waits_solve(&waits);
+        waits_refine(&waits, &last->profile);
+        status = waits.graph.cycle_count > 0 ? EXIT_BAD_NEWS : EXIT_FINE;
+    }
+    if (!options->common.json) {
+        print_groups(&groups, last->subject, options->diff);
+        threads_waits_print(&waits);
+        pprof_say_comments(&last->profile);
+    } else if (!print_groups_json(&groups, &last->profile, options->diff ? NULL : &waits)) {
+        status = EXIT_UNREACHABLE;
+    }
+    groups_free(&groups);
+    waits_free(&waits);
+    return status;
+}
+
 int threads_stacks(char **targets, size_t count, const struct stacks_options *options)
 {
     struct pprof_options load_options = {
@@ -304,21 +454,8 @@ int threads_stacks(char **targets, size_t count, const struct stacks_options *op
     int status = EXIT_FINE;
     for (; loaded < count && status == EXIT_FINE; loaded += status == EXIT_FINE)
         status = load(targets[loaded], &load_options, &inputs[loaded]);
-    if (status == EXIT_FINE) {
-        struct groups groups = {0};
-        const struct pprof_input *last = &inputs[count - 1];
-        if (count == 2)
-            add_profile(&groups, &inputs[0], -1);
-        add_profile(&groups, last, 1);
-        settle(&groups);
-        if (!options->common.json) {
-            print_groups(&groups, last->subject, options->diff);
-            pprof_say_comments(&last->profile);
-        } else if (!print_groups_json(&groups, &last->profile)) {
-            status = EXIT_UNREACHABLE;
-        }
-        groups_free(&groups);
-    }
+    if (status == EXIT_FINE)
+        status = print_all(inputs, count, options);
     for (size_t i = 0; i < loaded; i++)
         pprof_input_free(&inputs[i]);
     return status;

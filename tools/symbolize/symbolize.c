@@ -252,6 +252,6 @@ void symbolize(struct profile *profile, const struct symbolize_options *options)
         symbolize_module(profile, gaps + first, end - first, options, &summary);
     }
     free(gaps);
-    if (options->want == WANT_LINES && summary.no_lines_count > 0)
+    if (options->want == WANT_LINES && summary.no_lines_count > 0 && !options->quiet)
         warning("no line information for %s", summary.no_lines);
 }

@@ -24,6 +24,7 @@ struct symbolize_options {
     pid_t pid;             /* the process the profile is of, when it is on this machine; else 0 */
     const char *debug_dir; /* NULL: none */
     bool debuginfod;       /* ask the servers of DEBUGINFOD_URLS */
+    bool quiet;            /* says nothing of modules without lines */
 };
 
 /* Before profile_name_frames. */

@@ -204,8 +204,8 @@ static void comment_on_rate(struct rth_comments *comments, const struct capture 
                       capture->hz, coverage->hz, (int)(RTH_NS_PER_S / tick_ns), effective);
 }
 
-static void comment_on_coverage(struct rth_comments *comments,
-                                const struct rth_cpu_coverage *coverage)
+void rth__cpu_comment_on_coverage(struct rth_comments *comments,
+                                  const struct rth_cpu_coverage *coverage)
 {
     /* Threads whose mask holds our signal back are not sampled, which nothing else shows. */
     rth__comments_add(comments,
@@ -269,7 +269,7 @@ static void write_comments(struct rth_comments *comments, const struct capture *
             rth__comments_add(comments, "stacks that ended at %s: %llu",
                               rth__unwind_end_name((enum rth_unwind_end)i),
                               (unsigned long long)(now.ends[i] - before->ends[i]));
-    comment_on_coverage(comments, coverage);
+    rth__cpu_comment_on_coverage(comments, coverage);
     comment_on_kernel(comments);
     rth__profile_labels_comment(comments);
     int64_t process_ns = rth__clock_process_cpu_ns_sigsafe(0) - capture->process_cpu_ns;

@@ -211,6 +211,27 @@ void rth__cpu_sampler_release(int hz)
     set_rate();
 }
 
+unsigned rth__cpu_sampler_last_stack(int tid, rth_frame *ret_frames, uint32_t *ret_label_set)
+{
+    RTH__LOCK_SCOPE(&rth__cpu_sampled_lock);
+    struct rth_cpu_slot *slot = rth__cpu_slot_find_locked(tid);
+    if (slot == NULL || slot->frames == NULL)
+        return 0;
+    /* A handler that writes them meanwhile is inside now, or has counted its periods by then. */
+    uint64_t periods = atomic_load_explicit(&slot->periods, memory_order_acquire);
+    if (atomic_load_explicit(&slot->handlers, memory_order_acquire) != 0)
+        return 0;
+    unsigned count = atomic_load_explicit(&slot->frame_count, memory_order_relaxed);
+    memcpy(ret_frames, slot->frames, count * sizeof(*ret_frames));
+    uint32_t label_set = atomic_load_explicit(&slot->label_set, memory_order_relaxed);
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&slot->handlers, memory_order_relaxed) != 0 ||
+        atomic_load_explicit(&slot->periods, memory_order_relaxed) != periods)
+        return 0;
+    *ret_label_set = label_set;
+    return count;
+}
+
 /* ---- what is told -------------------------------------------------------------------------- */
 
 void rth__cpu_counts_read(struct rth_cpu_counts *ret_counts)

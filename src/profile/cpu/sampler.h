@@ -50,6 +50,11 @@ void rth__cpu_sampler_release(int hz);
 /* While a capture runs: new and ended threads, stack limits, modules, generations. rth-work. */
 void rth__cpu_sampler_sweep(int root_fd);
 
+/* The stack of a thread's last sample, RTH_UNWIND_FRAMES_MAX frames at most, and its labels then.
+ * Returns their number; 0 when it had none since the first capture began, or takes one now.
+ * rth-work. */
+unsigned rth__cpu_sampler_last_stack(int tid, rth_frame *ret_frames, uint32_t *ret_label_set);
+
 /* At the runtime's stop: no timer is left, and the host has its signal back. */
 void rth__cpu_sampler_stop(int root_fd);
 void rth__cpu_sampler_child_reset(void);

@@ -14,7 +14,7 @@
 
 #include "core/capability.h"
 #include "core/enable.h"
-#include "profile/custom/early.h"
+#include "profile/early.h"
 #include "profile/stack_here.h"
 #include "record/live.h"
 #include "rthooks/profile.h"
@@ -31,14 +31,19 @@ struct rth_profile {
     uint64_t refused_full, refused_memory;
 };
 
-static struct rth_profile storage[RTH_CUSTOM_PROFILES_MAX];
+/* Those of the program's own, then that of tasks. */
+#define TASKS RTH_CUSTOM_PROFILES_MAX
+static struct rth_profile storage[RTH_CUSTOM_PROFILES_MAX + 1] = {
+    [TASKS] = {.taken = true, .name = "tasks", .live.entries_max = RTH_CUSTOM_TASKS_MAX},
+};
 /* Filled from the front. */
 static struct rth_profile *_Atomic made[RTH_CUSTOM_PROFILES_MAX];
 
 static struct rth_sites sites = {.lock = RTH_LOCK_INIT(RTH_RANK_SITES)};
 /* Protected by the lock of the sites. */
-static size_t values_held;
+static size_t values_held; /* without tasks */
 static bool forked;
+static struct rth_early early;
 
 /* ---- profiles ------------------------------------------------------------------------------ */
 
@@ -66,6 +71,11 @@ const char *rth__custom_name(const struct rth_profile *profile)
 uint32_t rth__custom_kind(const struct rth_profile *profile)
 {
     return (uint32_t)(profile - storage);
+}
+
+struct rth_profile *rth__custom_tasks(void)
+{
+    return &storage[TASKS];
 }
 
 static bool is_name(const char *name)
@@ -149,23 +159,29 @@ int rth_profile_new(const char *name, struct rth_profile **ret_profile)
 
 /* ---- values -------------------------------------------------------------------------------- */
 
+static bool is_full(const struct rth_profile *profile)
+{
+    return profile == &storage[TASKS] ? profile->live.count >= RTH_CUSTOM_TASKS_MAX
+                                      : values_held >= RTH_CUSTOM_VALUES_MAX;
+}
+
 /* An entry's amount is the number of its early stack, 0 when it has none; until that is known, the
  * value is held by the overflow row of its profile. */
 static int add_locked(const struct rth_early_value *value, const rth_frame *frames,
                       unsigned frame_count)
 {
-    struct rth_profile *profile = value->profile;
+    struct rth_profile *profile = value->owner;
     if (sites.table == NULL)
         return -EAGAIN;
     if (rth__live_has_locked(&profile->live, value->key))
         return -EEXIST;
-    if (values_held >= RTH_CUSTOM_VALUES_MAX) {
+    if (is_full(profile)) {
         profile->refused_full++;
         return -ENOSPC;
     }
     struct rth_live_entry entry = {.key = value->key, .count = 1}, before;
     if (frame_count == 0 || rth__stack_is_early_nomalloc(frames, frame_count)) {
-        entry.amount = rth__early_put_locked(value);
+        entry.amount = rth__early_put_locked(&early, value);
         frame_count = 0; /* what could be walked is mostly our own code */
     }
     entry.site = rth__site_intern_locked(&sites, rth__custom_kind(profile), frames, frame_count,
@@ -173,35 +189,34 @@ static int add_locked(const struct rth_early_value *value, const rth_frame *fram
     bool replaced;
     if (!rth__live_put_locked(&profile->live, &entry, &before, &replaced)) {
         if (entry.amount != 0)
-            rth__early_drop_locked((uint32_t)entry.amount);
+            rth__early_drop_locked(&early, (uint32_t)entry.amount);
         profile->refused_memory++;
         return -ENOMEM;
     }
     rth__site_add_locked(&sites, entry.site, 1, 0);
-    values_held++;
+    values_held += profile != &storage[TASKS];
     return 0;
 }
 
 static void end_locked(const struct rth_live_entry *entry)
 {
     if (entry->amount != 0)
-        rth__early_drop_locked((uint32_t)entry->amount);
+        rth__early_drop_locked(&early, (uint32_t)entry->amount);
     rth__site_remove_locked(&sites, entry->site, 1, 0);
 }
 
-int rth_profile_add(struct rth_profile *profile, const void *value)
+int rth__custom_add(struct rth_profile *profile, uintptr_t key, uint32_t label_set,
+                    uintptr_t return_address)
 {
-    if (profile == NULL || value == NULL)
-        return -EINVAL;
     /* First: in a child that was not adopted, somebody who is not here may hold the lock. */
     if (!rth__enabled())
         return -EAGAIN;
     int saved_errno = errno;
     struct rth_early_value added = {
-        .profile = profile,
-        .key = (uintptr_t)value,
-        .label_set = rth__context_label_set_sigsafe(),
-        .return_address = (uintptr_t)__builtin_return_address(0),
+        .owner = profile,
+        .key = key,
+        .label_set = label_set,
+        .return_address = return_address,
     };
     rth_frame frames[RTH_STACK_HERE_FRAMES_MAX];
     unsigned frame_count =
@@ -215,6 +230,21 @@ int rth_profile_add(struct rth_profile *profile, const void *value)
     return error;
 }
 
+int rth_profile_add(struct rth_profile *profile, const void *value)
+{
+    if (profile == NULL || value == NULL)
+        return -EINVAL;
+    return rth__custom_add(profile, (uintptr_t)value, rth__context_label_set_sigsafe(),
+                           (uintptr_t)__builtin_return_address(0));
+}
+
+uint64_t rth__custom_site_of(struct rth_profile *profile, uintptr_t key)
+{
+    RTH__LOCK_SCOPE(&sites.lock);
+    const struct rth_live_entry *entry = rth__live_find_locked(&profile->live, key);
+    return entry != NULL ? rth__site_identity_locked(&sites, entry->site) : 0;
+}
+
 void rth_profile_remove(struct rth_profile *profile, const void *value)
 {
     if (profile == NULL || !rth__enabled())
@@ -224,7 +254,7 @@ void rth_profile_remove(struct rth_profile *profile, const void *value)
     if (!rth__live_take_locked(&profile->live, (uintptr_t)value, &entry))
         return;
     end_locked(&entry);
-    values_held--;
+    values_held -= profile != &storage[TASKS];
 }
 
 size_t rth_profile_count(struct rth_profile *profile)
@@ -254,7 +284,7 @@ int rth__custom_start(void)
     if (error != 0)
         return error;
     RTH__LOCK_SCOPE(&sites.lock);
-    for (size_t i = 0; i < RTH_CUSTOM_PROFILES_MAX; i++)
+    for (size_t i = 0; i <= TASKS; i++)
         forget_locked(&storage[i]);
     values_held = 0;
     return 0;
@@ -263,8 +293,8 @@ int rth__custom_start(void)
 void rth__custom_child_reset(void)
 {
     rth__sites_child_reset(&sites);
-    rth__early_child_reset();
-    for (size_t i = 0; i < RTH_CUSTOM_PROFILES_MAX; i++) {
+    rth__early_child_reset(&early);
+    for (size_t i = 0; i <= TASKS; i++) {
         rth__live_child_reset(&storage[i].live);
         storage[i].refused_full = storage[i].refused_memory = 0;
     }
@@ -276,27 +306,27 @@ void rth__custom_child_reset(void)
 static void found_locked(const struct rth_early_value *value, const rth_frame *frames,
                          unsigned count)
 {
+    struct rth_profile *profile = value->owner;
     struct rth_live_entry entry, before;
     bool replaced;
-    if (!rth__live_take_locked(&value->profile->live, value->key, &entry))
+    if (!rth__live_take_locked(&profile->live, value->key, &entry))
         return;
     rth__site_remove_locked(&sites, entry.site, 1, 0);
-    entry.site = rth__site_intern_locked(&sites, rth__custom_kind(value->profile), frames, count,
-                                         value->label_set);
+    entry.site =
+        rth__site_intern_locked(&sites, rth__custom_kind(profile), frames, count, value->label_set);
     entry.amount = 0;
     rth__site_add_locked(&sites, entry.site, 1, 0);
-    (void)rth__live_put_locked(&value->profile->live, &entry, &before,
-                               &replaced); /* it was there */
+    (void)rth__live_put_locked(&profile->live, &entry, &before, &replaced); /* it was there */
 }
 
 uint32_t rth__custom_early_count(void)
 {
-    return rth__early_count();
+    return rth__early_count(&early);
 }
 
 void rth__custom_resolve(void)
 {
-    rth__early_resolve(&sites.lock, found_locked);
+    rth__early_resolve(&early, &sites.lock, found_locked);
 }
 
 int rth__custom_sites_copy(struct rth_sites_copy *ret_copy)
@@ -309,6 +339,7 @@ void rth__custom_counts(struct rth_profile *profile, struct rth_custom_counts *r
     RTH__LOCK_SCOPE(&sites.lock);
     *ret_counts = (struct rth_custom_counts){
         .values = profile->live.count,
+        .values_max = profile == &storage[TASKS] ? RTH_CUSTOM_TASKS_MAX : RTH_CUSTOM_VALUES_MAX,
         .refused_full = profile->refused_full,
         .refused_memory = profile->refused_memory,
         .forked = forked,
@@ -319,7 +350,7 @@ uint64_t rth__custom_bytes(void)
 {
     uint64_t bytes = 0;
     RTH__LOCK_SCOPE(&sites.lock);
-    for (size_t i = 0; i < RTH_CUSTOM_PROFILES_MAX; i++)
+    for (size_t i = 0; i <= TASKS; i++)
         bytes += rth__live_bytes(&storage[i].live);
     return bytes;
 }

@@ -26,7 +26,10 @@ static uint64_t hash_of(const struct rth_thread_stack *thread)
 
 static bool same_stack(const struct rth_thread_stack *one, const struct rth_thread_stack *other)
 {
+    uint64_t created = one->created != NULL ? one->created->identity : 0;
+    uint64_t other_created = other->created != NULL ? other->created->identity : 0;
     return one->frame_count == other->frame_count && one->label_set == other->label_set &&
+           created == other_created &&
            memcmp(one->frames, other->frames, one->frame_count * sizeof(*one->frames)) == 0;
 }
 

@@ -12,6 +12,7 @@
 #include "profile/threads/dump.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/arena.h"
@@ -21,11 +22,14 @@
 #include "profile/labels.h"
 #include "profile/named.h"
 #include "profile/text.h"
+#include "profile/threads/blocks.h"
 #include "profile/threads/difference.h"
+#include "profile/threads/list.h"
 #include "profile/threads/mailbox.h"
 #include "profile/threads/stacks.h"
+#include "profile/threads/view.h"
 
-#define OWN_LABELS        2 /* thread, state */
+#define OWN_LABELS        10
 #define MISSING_NAMED_MAX 16u
 
 struct dump {
@@ -74,8 +78,9 @@ static int go_on(struct rth_call *call, int64_t *ret_wait_ns)
 static int start(struct rth_call *call, int64_t *ret_wait_ns)
 {
     struct dump *dump = dump_of(call);
-    int error = rth__thread_stacks_begin(&dump->stacks, rth__root_fd(), dump->interrupt,
-                                         dump->request.debug == 2);
+    uint32_t flags = (dump->interrupt ? RTH_STACKS_INTERRUPT : 0) |
+                     (dump->request.debug == 2 ? RTH_STACKS_WCHAN : 0);
+    int error = rth__thread_stacks_begin(&dump->stacks, rth__root_fd(), flags);
     if (error != 0) {
         cancel(call);
         return rth__call_fail(call, 503, "failed to collect profile: errno %d", -error);
@@ -103,131 +108,105 @@ static int step(struct rth_call *call, int64_t *ret_wait_ns)
     return dump_of(call)->collecting ? go_on(call, ret_wait_ns) : start(call, ret_wait_ns);
 }
 
-/* ---- one block per thread ------------------------------------------------------------------ */
-
-static void write_stack(struct rth_sink *sink, const struct rth_symbol_set *symbols,
-                        const struct rth_thread_stack *thread)
-{
-    for (unsigned i = 0; i < thread->frame_count; i++) {
-        rth_frame frame = thread->frames[i];
-        const struct rth_module *module = rth__module_by_id_sigsafe(rth__frame_module_id(frame));
-        rth__profile_text_name(sink, symbols, frame);
-        (void)rth__sink_printf(sink, "\n\t%.512s\n", module != NULL ? module->path : "?");
-    }
-    if (!thread->answered)
-        (void)rth__sink_printf(sink, "\t(no stack: %s)\n", thread->missing);
-    else if (thread->fp_searched)
-        (void)rth__sink_puts(sink, "\t(frame pointer searched on the stack)\n");
-    else if (thread->end != RTH_UNWIND_ROOT)
-        (void)rth__sink_printf(sink, "\t(incomplete: %s)\n", rth__unwind_end_name(thread->end));
-}
-
-static void write_labels(struct rth_sink *sink, const struct rth_thread_stack *thread)
-{
-    struct rth_pprof_label labels[RTH_LABELS_MAX];
-    unsigned count = rth__profile_labels_read(thread->label_set, labels);
-    if (count == 0)
-        return;
-    (void)rth__sink_puts(sink, " labels:");
-    rth__profile_text_labels(sink, labels, count);
-}
-
-static int write_blocks(const struct dump *dump, const struct rth_symbol_set *symbols,
-                        struct rth_sink *sink)
-{
-    const struct rth_thread_stacks *stacks = &dump->stacks;
-    for (size_t i = 0; i < stacks->count && !rth__sink_cancelled(sink); i++) {
-        const struct rth_thread_stack *thread = &stacks->threads[i];
-        const char *state = rth__proc_state_name(thread->state);
-        const char *separator = thread->wchan[0] != '\0' ? ", " : "";
-        if (dump->is_goroutine)
-            (void)rth__sink_printf(sink, "goroutine %d [%s%s%s, %s", thread->tid, state, separator,
-                                   thread->wchan, thread->name);
-        else
-            (void)rth__sink_printf(sink, "thread %d \"%s\" [%s%s%s, %lld s old", thread->tid,
-                                   thread->name, state, separator, thread->wchan,
-                                   (long long)thread->age_s);
-        write_labels(sink, thread);
-        (void)rth__sink_puts(sink, "]:\n");
-        write_stack(sink, symbols, thread);
-        (void)rth__sink_puts(sink, "\n");
-    }
-    (void)rth__sink_printf(sink, "# %zu of %zu threads answered\n", stacks->answered,
-                           stacks->count);
-    return sink->error;
-}
-
-static int write_threads(const struct dump *dump, struct rth_sink *sink)
-{
-    const struct rth_thread_stacks *stacks = &dump->stacks;
-    size_t total = 0;
-    for (size_t i = 0; i < stacks->count; i++)
-        total += stacks->threads[i].frame_count;
-    size_t frames_bytes = (total + 1) * sizeof(rth_frame);
-    rth_frame *frames = rth__arena_alloc_nomalloc(frames_bytes);
-    if (frames == NULL)
-        return -ENOMEM;
-    size_t used = 0;
-    for (size_t i = 0; i < stacks->count; i++) {
-        const struct rth_thread_stack *thread = &stacks->threads[i];
-        if (thread->frame_count != 0)
-            memcpy(frames + used, thread->frames, thread->frame_count * sizeof(*frames));
-        used += thread->frame_count;
-    }
-    struct rth_profile_naming naming = rth__named_naming(dump->request.symbols, sink);
-    struct rth_symbol_set *symbols = naming.symbols ? rth__symbol_set_new(frames, total) : NULL;
-    int error = 0;
-    if (symbols != NULL)
-        error = rth__symbol_set_resolve(symbols, naming.root_fd, naming.cancelled, naming.userdata);
-    if (error == 0)
-        error = write_blocks(dump, symbols, sink);
-    rth__symbol_set_free(symbols);
-    rth__arena_free_nomalloc(frames, frames_bytes);
-    return error;
-}
-
 /* ---- as rows ------------------------------------------------------------------------------- */
 
 struct row_memory {
     struct rth_profile_row row;
+    char wait[RTH_VIEW_NAME_BYTES], held_by[RTH_VIEW_NAME_BYTES], created_by[RTH_VIEW_NAME_BYTES];
+    char object[24];
     struct rth_pprof_label labels[OWN_LABELS + RTH_LABELS_MAX];
+};
+
+/* What a row says of its thread besides the program's labels. */
+enum own_labels {
+    OWN_NONE,    /* text groups stacks: threads that differ in name alone belong together there */
+    OWN_CREATED, /* of a difference: its threads are stacks, not persons, but for their origin */
+    OWN_ALL,
 };
 
 static const int64_t plus_one = 1;
 static const int64_t minus_one = -1;
 
-/* The thread's own, then the program's, where the keys differ: one value per key and sample. */
-static size_t labels_of(const struct rth_thread_stack *thread, bool with_own,
-                        struct rth_pprof_label ret_labels[OWN_LABELS + RTH_LABELS_MAX])
+static void add_text(struct row_memory *memory, size_t *count, const char *key, const char *text)
 {
-    const struct rth_pprof_label own[OWN_LABELS] = {
-        {.key = "thread", .text = thread->name},
-        {.key = "state", .text = rth__proc_state_name(thread->state)},
-    };
-    struct rth_pprof_label program[RTH_LABELS_MAX];
+    if (text[0] != '\0')
+        memory->labels[(*count)++] = (struct rth_pprof_label){.key = key, .text = text};
+}
+
+static void add_number(struct row_memory *memory, size_t *count, const char *key, int64_t number,
+                       const char *unit)
+{
+    memory->labels[(*count)++] =
+        (struct rth_pprof_label){.key = key, .number = number, .unit = unit};
+}
+
+static void add_wait(struct row_memory *memory, size_t *count, const struct rth_thread_view *view,
+                     size_t index)
+{
+    const struct rth_thread_stack *thread = &view->stacks->threads[index];
+    const struct rth_thread_wait *wait = &thread->wait;
+    add_text(memory, count, "wait", rth__thread_view_reason(view, thread, memory->wait));
+    if (wait->object != 0)
+        (void)snprintf(memory->object, sizeof(memory->object), "0x%llx",
+                       (unsigned long long)wait->object);
+    add_text(memory, count, "object", memory->object);
+    if (wait->lasted_ns > 0)
+        add_number(memory, count, "wait_ns", wait->lasted_ns, "nanoseconds");
+    if (wait->holder.kind == RTH_HOLDER_THREAD)
+        add_number(memory, count, "holder", wait->holder.tid, NULL);
+    add_text(memory, count, "held_by", rth__thread_view_held_by(view, index, memory->held_by));
+}
+
+static void add_created(struct row_memory *memory, size_t *count,
+                        const struct rth_thread_view *view, size_t index)
+{
+    const struct rth_site_row *created = view->stacks->threads[index].created;
+    if (created == NULL)
+        return;
+    rth_frame frame =
+        created->frames[rth__thread_view_place(created->frames, created->frame_count)];
+    add_text(memory, count, "created_by", rth__thread_view_name(view, frame, memory->created_by));
+}
+
+/* The thread's own, then the program's, where the keys differ: one value per key and sample. */
+static size_t make_labels(struct row_memory *memory, const struct rth_thread_view *view,
+                          size_t index, enum own_labels own)
+{
+    const struct rth_thread_stack *thread = &view->stacks->threads[index];
     size_t count = 0;
-    for (size_t i = 0; with_own && i < OWN_LABELS; i++)
-        ret_labels[count++] = own[i];
+    if (own == OWN_ALL) {
+        add_text(memory, &count, "thread", thread->name);
+        add_text(memory, &count, "state", rth__proc_state_name(thread->state));
+        add_number(memory, &count, "tid", thread->tid, NULL);
+        add_wait(memory, &count, view, index);
+        if (thread->creator_tid != 0)
+            add_number(memory, &count, "creator", thread->creator_tid, NULL);
+    }
+    if (own != OWN_NONE)
+        add_created(memory, &count, view, index);
+    size_t own_count = count;
+    struct rth_pprof_label program[RTH_LABELS_MAX];
     unsigned program_count = rth__profile_labels_read(thread->label_set, program);
     for (unsigned i = 0; i < program_count; i++) {
         bool is_taken = false;
-        for (size_t k = 0; with_own && k < OWN_LABELS; k++)
-            is_taken = is_taken || strcmp(own[k].key, program[i].key) == 0;
+        for (size_t k = 0; k < own_count; k++)
+            is_taken = is_taken || strcmp(memory->labels[k].key, program[i].key) == 0;
         if (!is_taken)
-            ret_labels[count++] = program[i];
+            memory->labels[count++] = program[i];
     }
     return count;
 }
 
-static size_t add_rows(const struct rth_thread_stacks *stacks, const int64_t *value, bool with_own,
-                       struct row_memory *memory, struct rth_profile_row *rows, size_t count)
+static size_t add_rows(const struct rth_thread_view *view, const int64_t *value,
+                       enum own_labels own, struct row_memory *memory, struct rth_profile_row *rows,
+                       size_t count)
 {
-    for (size_t i = 0; i < stacks->count; i++) {
-        const struct rth_thread_stack *thread = &stacks->threads[i];
+    for (size_t i = 0; i < view->stacks->count; i++) {
+        const struct rth_thread_stack *thread = &view->stacks->threads[i];
         if (!thread->answered)
             continue;
         struct row_memory *mine = &memory[count];
-        size_t label_count = labels_of(thread, with_own, mine->labels);
+        size_t label_count = make_labels(mine, view, i, own);
         rows[count++] = (struct rth_profile_row){
             .frames = thread->frames,
             .frame_count = thread->frame_count,
@@ -297,24 +276,23 @@ static int write_rows(const struct dump *dump, const struct rth_profile_rows *ro
     return rth__profile_encode(&description, rows, &naming, sink);
 }
 
-static int write_profile(struct dump *dump, struct rth_sink *sink)
+static int write_views(const struct dump *dump, const struct rth_thread_view *now,
+                       const struct rth_thread_view *base, size_t answered, struct rth_sink *sink)
 {
-    size_t answered = dump->stacks.answered;
-    int error = dump->has_base ? rth__thread_stacks_cancel_out(&dump->stacks, &dump->base) : 0;
-    if (error != 0)
-        return error;
     size_t room = dump->stacks.count + dump->base.count + 1;
     size_t memory_bytes = room * sizeof(struct row_memory);
     size_t rows_bytes = room * sizeof(struct rth_profile_row);
     struct row_memory *memory = rth__arena_alloc_nomalloc(memory_bytes);
     struct rth_profile_row *rows = rth__arena_alloc_nomalloc(rows_bytes);
     struct rth_comments *comments = rth__arena_alloc_nomalloc(sizeof(*comments));
-    error = memory == NULL || rows == NULL || comments == NULL ? -ENOMEM : 0;
+    int error = memory == NULL || rows == NULL || comments == NULL ? -ENOMEM : 0;
     if (error == 0) {
-        /* Text groups stacks: threads that differ in name or state alone belong together there. */
-        bool with_own = !dump->has_base && dump->request.debug == 0;
-        size_t count = add_rows(&dump->stacks, &plus_one, with_own, memory, rows, 0);
-        count = add_rows(&dump->base, &minus_one, with_own, memory, rows, count);
+        enum own_labels own = dump->has_base             ? OWN_CREATED
+                              : dump->request.debug == 0 ? OWN_ALL
+                                                         : OWN_NONE;
+        size_t count = add_rows(now, &plus_one, own, memory, rows, 0);
+        if (base != NULL)
+            count = add_rows(base, &minus_one, own, memory, rows, count);
         write_comments(comments, dump, answered);
         error = write_rows(dump, &(struct rth_profile_rows){rows, count}, comments, sink);
     }
@@ -324,10 +302,35 @@ static int write_profile(struct dump *dump, struct rth_sink *sink)
     return error;
 }
 
+static int write_profile(struct dump *dump, struct rth_sink *sink)
+{
+    size_t answered = dump->stacks.answered;
+    int error = dump->has_base ? rth__thread_stacks_cancel_out(&dump->stacks, &dump->base) : 0;
+    if (error != 0)
+        return error;
+    struct rth_profile_naming naming = rth__named_naming(dump->request.symbols, sink);
+    struct rth_thread_view now, base;
+    error = rth__thread_view_make(&dump->stacks, RTH_VIEW_NAMES_BIRTHS, &naming, &now);
+    if (error != 0)
+        return error;
+    if (dump->has_base)
+        error = rth__thread_view_make(&dump->base, RTH_VIEW_NAMES_BIRTHS, &naming, &base);
+    if (error == 0) {
+        error = write_views(dump, &now, dump->has_base ? &base : NULL, answered, sink);
+        if (dump->has_base)
+            rth__thread_view_free(&base);
+    }
+    rth__thread_view_free(&now);
+    return error;
+}
+
 static int write_dump(struct rth_call *call, struct rth_sink *sink)
 {
     struct dump *dump = dump_of(call);
-    int error = dump->request.debug == 2 ? write_threads(dump, sink) : write_profile(dump, sink);
+    struct rth_profile_naming naming = rth__named_naming(dump->request.symbols, sink);
+    int error = dump->request.debug == 2
+                    ? rth__thread_blocks_write(&dump->stacks, dump->is_goroutine, &naming, sink)
+                    : write_profile(dump, sink);
     cancel(call);
     return error;
 }
@@ -373,6 +376,18 @@ static const struct rth_artefact artefacts[] = {
         .write = write_dump,
         .cancel = cancel,
         .count = count_threads,
+    },
+    {
+        .name = "thread_list",
+        .path = "/debug/runtime/threads",
+        .content_type = "application/json",
+        .description = "every thread: name, state, what it waits for and who holds that, age, CPU, "
+                       "labels, origin; stacks=1 adds where it is",
+        .flags = RTH_ARTEFACT_BY_PID,
+        .begin = rth__thread_list_begin,
+        .step = rth__thread_list_step,
+        .write = rth__thread_list_write,
+        .cancel = rth__thread_list_cancel,
     },
 };
 

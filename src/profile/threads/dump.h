@@ -4,7 +4,7 @@
 
 #include "core/capability.h"
 
-/* The row "stacks": /debug/pprof/goroutine and /debug/pprof/threads. */
+/* The row "stacks": /debug/pprof/goroutine, /debug/pprof/threads and /debug/runtime/threads. */
 extern const struct rth_capability rth__thread_dump_capability;
 
 #endif /* RTH_PROFILE_THREADS_DUMP_H */

@@ -64,7 +64,8 @@ static int unwind_wrapped(const struct rth_blocked_call *call, struct rth_sleepe
     struct rth_registers registers;
     /* Minus one: the address of the call, as frames of callers have it. */
     rth__registers_from_pc_sp_sigsafe(call->pc - 1, call->sp, 1, call->fp, &registers);
-    scratch->frames[0] = rth__frame_of_address_sigsafe(call->leaf);
+    rth__thread_wait_of_call(&scratch->memory, call, &ret_stack->wait);
+    scratch->frames[0] = ret_stack->wait.leaf;
     int error =
         unwind_copy(&registers, scratch, scratch->frames + 1, RTH_UNWIND_FRAMES_MAX - 1, ret_stack);
     if (error != 0)
@@ -91,6 +92,7 @@ static int unwind_from_kernel(int root_fd, int tid, const struct rth_proc_syscal
                               struct rth_sleeper_stack *ret_stack)
 {
     struct rth_registers registers;
+    rth__thread_wait_of_syscall(before, &ret_stack->wait);
     set_registers(before, &registers);
     int unwound =
         unwind_copy(&registers, scratch, scratch->frames, RTH_UNWIND_FRAMES_MAX, ret_stack);

@@ -10,6 +10,7 @@
 
 #include "profile/threads/frame_pointer.h"
 #include "record/image.h"
+#include "thread/wait.h"
 #include "unwind/unwind.h"
 
 #define RTH_SLEEPER_COPY_BYTES ((size_t)1024 * 1024)
@@ -26,7 +27,8 @@ struct rth_sleeper_scratch {
 struct rth_sleeper_stack {
     unsigned count; /* of scratch->frames, at least 1 */
     enum rth_unwind_end end;
-    bool fp_searched; /* the frame pointer was found by frame_pointer.h */
+    bool fp_searched;            /* the frame pointer was found by frame_pointer.h */
+    struct rth_thread_wait wait; /* at the same moment */
 };
 
 /*

@@ -11,9 +11,11 @@
 #include "formats/utf8.h"
 #include "os/clock.h"
 #include "os/dir.h"
+#include "profile/threads/created.h"
 #include "profile/threads/mailbox.h"
 #include "profile/threads/sleeper.h"
 #include "thread/context.h"
+#include "thread/registry.h"
 
 /* A sleeper that moves while it is read is tried again, then treated as running. */
 #define SLEEPER_TRIES 3
@@ -55,6 +57,7 @@ static void keep_frames(struct rth_thread_stacks *stacks, struct rth_thread_stac
     thread->frame_count = found->count;
     thread->end = found->end;
     thread->fp_searched = found->fp_searched;
+    thread->wait = found->wait;
     thread->answered = true;
     thread->missing = NULL;
     stacks->answered++;
@@ -144,9 +147,11 @@ static void look(struct rth_thread_stacks *stacks, struct rth_thread_stack *thre
     if (error == 0)
         return;
     thread->label_set = rth__context_label_set_of(&scratch->memory, thread->tid);
-    bool interrupt = error == -EACCES && stacks->interrupt;
+    bool interrupt = error == -EACCES && (stacks->flags & RTH_STACKS_INTERRUPT) != 0;
     if (error != -EAGAIN && !interrupt)
         give_up(thread, why_not_read(error));
+    else if ((stacks->flags & RTH_STACKS_QUIET) != 0)
+        give_up(thread, "it runs");
     else if (thread->mailbox == NULL)
         ask(stacks, thread, root_fd, interrupt);
 }
@@ -221,7 +226,7 @@ static int list_read(struct rth_thread_stacks *stacks, int root_fd)
         return error;
     int tid, dir_error;
     while (error == 0 && (tid = rth__dir_next_number(&dir, &dir_error)) != 0)
-        if (!rth__service_thread_has(tid))
+        if ((stacks->flags & RTH_STACKS_OWN) != 0 || !rth__service_thread_has(tid))
             error = list_add(stacks, tid);
     rth__dir_close(&dir);
     return error != 0 ? error : list_make_unique(stacks);
@@ -237,14 +242,15 @@ static uint64_t timers_to_take(int root_fd)
     return (status.sig_queued_limit - status.sig_queued) / 2;
 }
 
-int rth__thread_stacks_begin(struct rth_thread_stacks *stacks, int root_fd, bool interrupt,
-                             bool with_wchan)
+int rth__thread_stacks_begin(struct rth_thread_stacks *stacks, int root_fd, uint32_t flags)
 {
-    *stacks = (struct rth_thread_stacks){.interrupt = interrupt, .with_wchan = with_wchan};
+    *stacks = (struct rth_thread_stacks){.flags = flags};
     (void)rth__unwind_refresh(root_fd);
     stacks->asked_max = timers_to_take(root_fd);
     stacks->taken_unix_ns = rth__clock_realtime_ns_sigsafe();
     int error = list_read(stacks, root_fd);
+    if (error == 0)
+        error = rth__created_sites_copy(&stacks->sites);
     if (error != 0)
         rth__thread_stacks_free(stacks);
     return error;
@@ -260,6 +266,16 @@ static int64_t age_s(const struct rth_proc_stat *stat)
     return age > 0 ? age : 0;
 }
 
+/* A thread that is just beginning is not known yet: it is asked for again at the end. */
+static void find_birth(const struct rth_thread_stacks *stacks, struct rth_thread_stack *thread)
+{
+    struct rth_thread_info info;
+    if (thread->creator_tid != 0 || !rth__thread_find(thread->tid, &info))
+        return;
+    thread->creator_tid = info.creator_tid;
+    thread->created = rth__created_site_of(&stacks->sites, &info);
+}
+
 /* Takes the thread over from the list; one that has ended since then leaves no gap. */
 static void look_first(struct rth_thread_stacks *stacks, int tid, int root_fd,
                        struct rth_sleeper_scratch *scratch)
@@ -270,6 +286,11 @@ static void look_first(struct rth_thread_stacks *stacks, int tid, int root_fd,
     struct rth_thread_stack *thread = &stacks->threads[stacks->count++];
     *thread = (struct rth_thread_stack){.tid = tid, .state = stat.state, .age_s = age_s(&stat)};
     copy_name(thread->name, sizeof(thread->name), stat.comm);
+    if (rth__service_thread_has(tid)) {
+        give_up(thread, "it is a thread of rthooks");
+        return;
+    }
+    find_birth(stacks, thread);
     look(stacks, thread, root_fd, scratch);
 }
 
@@ -313,10 +334,13 @@ static void look_again(struct rth_thread_stacks *stacks, struct rth_thread_stack
     stop_asking(stacks, thread);
 }
 
-static void read_wchan(struct rth_thread_stacks *stacks, struct rth_thread_stack *thread,
-                       int root_fd)
+static void finish(struct rth_thread_stacks *stacks, struct rth_thread_stack *thread, int root_fd,
+                   struct rth_sleeper_scratch *scratch)
 {
-    if (!thread->answered || (stacks->with_wchan && sleeps(thread->state)))
+    rth__thread_wait_confirm(&scratch->memory, &thread->wait);
+    find_birth(stacks, thread);
+    bool with_wchan = (stacks->flags & RTH_STACKS_WCHAN) != 0;
+    if (!thread->answered || (with_wchan && sleeps(thread->state)))
         (void)rth__proc_wchan_read(root_fd, 0, thread->tid, thread->wchan, sizeof(thread->wchan));
 }
 
@@ -334,7 +358,7 @@ static bool do_next(struct rth_thread_stacks *stacks, int root_fd,
     if (stacks->phase == RTH_STACKS_LOOKING)
         look_first(stacks, thread->tid, root_fd, scratch);
     else if (stacks->phase == RTH_STACKS_FINISHING)
-        read_wchan(stacks, thread, root_fd);
+        finish(stacks, thread, root_fd, scratch);
     else
         look_again(stacks, thread, root_fd, scratch);
     return true;
@@ -386,5 +410,6 @@ void rth__thread_stacks_free(struct rth_thread_stacks *stacks)
         rth__arena_free_nomalloc(thread->frames, thread->frame_count * sizeof(*thread->frames));
     }
     rth__arena_free_nomalloc(stacks->threads, stacks->capacity * sizeof(*stacks->threads));
+    rth__sites_copy_free(&stacks->sites);
     *stacks = (struct rth_thread_stacks){0};
 }

@@ -15,6 +15,8 @@
 
 #include "os/clock.h"
 #include "os/procfs.h"
+#include "record/sites.h"
+#include "thread/wait.h"
 #include "unwind/unwind.h"
 
 struct rth_mailbox;
@@ -40,14 +42,22 @@ struct rth_thread_stack {
     const char *missing;         /* why there is no stack (yet); static text, NULL with one */
     rth_frame *frames;
     unsigned frame_count;
-    uint32_t label_set;          /* at the same moment */
-    struct rth_mailbox *mailbox; /* while it is asked */
+    uint32_t label_set;                 /* at the same moment */
+    struct rth_thread_wait wait;        /* the same; of one that sleeps */
+    int creator_tid;                    /* 0: not known */
+    const struct rth_site_row *created; /* where: of stacks->sites; NULL: not known */
+    struct rth_mailbox *mailbox;        /* while it is asked */
 };
+
+#define RTH_STACKS_INTERRUPT 1u /* threads whose place nobody shows are interrupted */
+#define RTH_STACKS_WCHAN     2u /* wait channels of all sleepers, not only of the missing */
+#define RTH_STACKS_QUIET     4u /* nobody is asked: running threads have no stack */
+#define RTH_STACKS_OWN       8u /* threads of rthooks are in it, without a stack */
 
 enum rth_stacks_phase {
     RTH_STACKS_LOOKING,    /* at every thread once */
     RTH_STACKS_COLLECTING, /* answers, of all that still wait, again and again */
-    RTH_STACKS_FINISHING,  /* wait channels */
+    RTH_STACKS_FINISHING,  /* wait channels, and whether holders of locks still hold them */
     RTH_STACKS_COMPLETE,
 };
 
@@ -58,17 +68,16 @@ struct rth_thread_stacks {
     size_t capacity, listed;
     size_t next; /* of the phase in hand */
     int64_t taken_unix_ns;
-    uint8_t phase;  /* enum rth_stacks_phase */
-    bool interrupt; /* threads whose place nobody shows are interrupted */
-    bool with_wchan;
+    uint8_t phase;               /* enum rth_stacks_phase */
+    uint32_t flags;              /* RTH_STACKS_* */
+    struct rth_sites_copy sites; /* where threads were created */
     /* Timers taken now, and at most: half of what the host's user had left. */
     uint64_t asked_count, asked_max;
 };
 
-/* Lists every thread. with_wchan: for every sleeper, not only for the missing. 0 or a negative
- * errno; on success the caller goes on with steps, and frees. */
-int rth__thread_stacks_begin(struct rth_thread_stacks *stacks, int root_fd, bool interrupt,
-                             bool with_wchan);
+/* Lists every thread. flags: RTH_STACKS_*. 0 or a negative errno; on success the caller goes on
+ * with steps, and frees. */
+int rth__thread_stacks_begin(struct rth_thread_stacks *stacks, int root_fd, uint32_t flags);
 /* One part: sleepers are read at once, running threads asked; answers are collected, and a thread
  * that went to sleep meanwhile is read in place; who has not answered in time is missing. Returns
  * how long to wait before the next, 0 when the stacks are complete, or a negative errno. */

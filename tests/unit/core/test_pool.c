@@ -43,6 +43,19 @@ static void the_last_number_is_the_end(void **state)
     assert_ptr_equal(rth__pool_take_nomalloc(&pool), last);
 }
 
+static void an_object_is_found_by_its_number(void **state)
+{
+    (void)state;
+    assert_int_equal(rth__pool_handed(&pool), 0);
+    assert_null(rth__pool_at(&pool, 1));
+    struct object *one = rth__pool_take_nomalloc(&pool), *two = rth__pool_take_nomalloc(&pool);
+    assert_int_equal(rth__pool_handed(&pool), 2);
+    assert_ptr_equal(rth__pool_at(&pool, one->pooled.number), one);
+    assert_ptr_equal(rth__pool_at(&pool, two->pooled.number), two);
+    assert_null(rth__pool_at(&pool, 0));
+    assert_null(rth__pool_at(&pool, 3));
+}
+
 enum { THREADS = 4, ROUNDS = 100000, HELD = 8 };
 static _Atomic uint32_t shared_twice;
 
@@ -92,6 +105,7 @@ static void a_child_has_the_objects_of_its_parent(void **state)
 }
 
 RTH_TEST_MAIN(cmocka_unit_test(an_object_that_was_given_is_taken_again),
+              cmocka_unit_test(an_object_is_found_by_its_number),
               cmocka_unit_test(the_last_number_is_the_end),
               cmocka_unit_test(no_two_threads_ever_have_the_same_object),
               cmocka_unit_test(a_child_has_the_objects_of_its_parent))

@@ -52,7 +52,8 @@ static bool is_exported(const struct object *object, const char *name, size_t *r
     bool found = false;
     *ret_count = 0;
     for (size_t i = 1; i < section->sh_size / sizeof(*symbols); i++) {
-        if (symbols[i].st_shndx == SHN_UNDEF)
+        /* The names of versions are absolute. */
+        if (symbols[i].st_shndx == SHN_UNDEF || symbols[i].st_shndx == SHN_ABS)
             continue;
         ++*ret_count;
         found |= strcmp(strings_of(object, section) + symbols[i].st_name, name) == 0;

@@ -82,6 +82,27 @@ static void nothing_is_left_of_the_same_stacks_in_another_order(void **state)
         assert_false(before_threads[i].answered);
 }
 
+static void the_same_stack_of_another_origin_does_not_cancel_out(void **state)
+{
+    (void)state;
+    static const struct rth_site_row here = {.identity = 40}, there = {.identity = 41},
+                                     here_again = {.identity = 40};
+    struct rth_thread_stacks now = {.count = 3, .threads = now_threads};
+    struct rth_thread_stacks before = {.count = 2, .threads = before_threads};
+    rth_frame memory[5][2];
+    for (unsigned i = 0; i < 3; i++)
+        set(&now_threads[i], memory[i], 7);
+    for (unsigned i = 0; i < 2; i++)
+        set(&before_threads[i], memory[3 + i], 7);
+    now_threads[0].created = &there;
+    now_threads[1].created = &here;
+    before_threads[0].created = &here_again;
+    before_threads[1].created = NULL;
+    assert_int_equal(cancel_out(&now, &before), 1);
+    assert_true(now_threads[0].answered);
+    assert_false(before_threads[0].answered || before_threads[1].answered);
+}
+
 static void against_nothing_all_is_left(void **state)
 {
     (void)state;
@@ -96,4 +117,5 @@ static void against_nothing_all_is_left(void **state)
 RTH_TEST_MAIN(cmocka_unit_test(equal_stacks_cancel_out_one_for_one),
               cmocka_unit_test(who_has_not_answered_takes_no_part),
               cmocka_unit_test(nothing_is_left_of_the_same_stacks_in_another_order),
+              cmocka_unit_test(the_same_stack_of_another_origin_does_not_cancel_out),
               cmocka_unit_test(against_nothing_all_is_left))

@@ -107,7 +107,7 @@ static void a_crowd_is_looked_at_in_parts_and_each_thread_is_there_once(void **s
     struct rth_thread_stacks stacks;
     init();
     start(sleeps, 0, CROWD);
-    assert_int_equal(rth__thread_stacks_begin(&stacks, root_fd, false, true), 0);
+    assert_int_equal(rth__thread_stacks_begin(&stacks, root_fd, RTH_STACKS_WCHAN), 0);
     assert_int_equal(rth__thread_stacks_step(&stacks, root_fd), 1);
     assert_int_equal(stacks.phase, RTH_STACKS_LOOKING);
     assert_true(stacks.count > 0 && stacks.count <= RTH_STACKS_STEP_THREADS);
@@ -130,7 +130,7 @@ static void who_ends_or_comes_between_two_parts_is_not_in_it(void **state)
     init();
     start(runs, 0, 3);
     start(sleeps, 3, CROWD - 1);
-    assert_int_equal(rth__thread_stacks_begin(&stacks, root_fd, false, false), 0);
+    assert_int_equal(rth__thread_stacks_begin(&stacks, root_fd, 0), 0);
     stop = true;
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(pthread_join(thread[i], NULL), 0);
@@ -158,7 +158,7 @@ static void half_a_dump_is_given_back_whole(void **state)
     assert_true(rth__unwind_refresh(root_fd) >= 0);
     rth__arena_stats(&before);
     for (unsigned steps = 0; steps < 4; steps++) {
-        assert_int_equal(rth__thread_stacks_begin(&stacks, root_fd, false, false), 0);
+        assert_int_equal(rth__thread_stacks_begin(&stacks, root_fd, 0), 0);
         for (unsigned i = 0; i < steps; i++)
             assert_true(rth__thread_stacks_step(&stacks, root_fd) >= 0);
         rth__thread_stacks_free(&stacks);
@@ -179,7 +179,7 @@ static void runners_answer_or_are_named_with_the_reason(void **state)
     unsigned answered = 0;
     /* One that got no CPU time in 100 ms may answer the next time. */
     while (answered == 0) {
-        assert_int_equal(rth__thread_stacks_begin(&stacks, root_fd, false, false), 0);
+        assert_int_equal(rth__thread_stacks_begin(&stacks, root_fd, 0), 0);
         (void)complete(&stacks);
         for (size_t i = 0; i < 3; i++) {
             const struct rth_thread_stack *found = find(&stacks, tid[i]);
@@ -197,7 +197,35 @@ static void runners_answer_or_are_named_with_the_reason(void **state)
     end(3);
 }
 
+static void quietly_nobody_is_asked_and_sleepers_have_their_stacks(void **state)
+{
+    (void)state;
+    struct rth_thread_stacks stacks;
+    init();
+    start(runs, 0, 2);
+    start(sleeps, 2, 4);
+    test_pause_us(
+        20000); /* until they sleep; on a busy machine they may not, and are tried again */
+    for (unsigned asleep = 0; asleep < 2;) {
+        asleep = 0;
+        assert_int_equal(rth__thread_stacks_begin(&stacks, root_fd, RTH_STACKS_QUIET), 0);
+        (void)complete(&stacks);
+        for (size_t i = 0; i < 4; i++) {
+            const struct rth_thread_stack *found = find(&stacks, tid[i]);
+            assert_non_null(found);
+            assert_null(found->mailbox);
+            asleep += i >= 2 && found->answered;
+            if (i < 2)
+                assert_string_equal(found->missing, "it runs");
+        }
+        assert_int_equal(stacks.asked_count, 0);
+        rth__thread_stacks_free(&stacks);
+    }
+    end(4);
+}
+
 RTH_TEST_MAIN(cmocka_unit_test(a_crowd_is_looked_at_in_parts_and_each_thread_is_there_once),
               cmocka_unit_test(who_ends_or_comes_between_two_parts_is_not_in_it),
               cmocka_unit_test(half_a_dump_is_given_back_whole),
+              cmocka_unit_test(quietly_nobody_is_asked_and_sleepers_have_their_stacks),
               cmocka_unit_test(runners_answer_or_are_named_with_the_reason))

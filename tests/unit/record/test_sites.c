@@ -346,6 +346,34 @@ static void before_init_and_in_a_child_nothing_is_recorded(void **state)
     rth__sites_copy_free(&copy);
 }
 
+static void an_addition_that_is_taken_back_never_was(void **state)
+{
+    (void)state;
+    begin();
+    uint32_t site = add(3, 100, 4, 10);
+    (void)add(3, 100, 4, 5);
+    {
+        RTH__LOCK_SCOPE(&sites.lock);
+        rth__site_take_back_locked(&sites, site, 1, 5);
+        rth__site_take_back_locked(&sites, RTH_SITES_MAX, 1, 5); /* none of ours */
+    }
+    struct rth_sites_copy copy = copy_of();
+    struct rth_site_values sum = sum_of(&copy, 3);
+    assert_int_equal(sum.added_count, 1);
+    assert_int_equal(sum.added_amount, 10);
+    assert_int_equal(sum.removed_count, 0);
+    rth__sites_copy_free(&copy);
+    /* What is left of the row goes when it is removed, and not before. */
+    take(site, 10);
+    for (uint64_t leaf = 1; rth__sites_counts(&sites).evicted == 0; leaf++)
+        take(add(4, leaf << 20, 1, 1), 1);
+    copy = copy_of();
+    sum = sum_of(&copy, 3);
+    assert_int_equal(sum.added_count, 1);
+    assert_int_equal(sum.removed_count, 1);
+    rth__sites_copy_free(&copy);
+}
+
 RTH_TEST_MAIN(cmocka_unit_test(a_row_is_one_stack_of_one_kind_with_one_label_set),
               cmocka_unit_test(a_copy_has_what_was_added_and_removed_with_its_stack),
               cmocka_unit_test(a_copy_does_not_change_with_what_is_added_later),
@@ -356,4 +384,5 @@ RTH_TEST_MAIN(cmocka_unit_test(a_row_is_one_stack_of_one_kind_with_one_label_set
               cmocka_unit_test(words_of_stacks_that_went_are_used_again),
               cmocka_unit_test(without_memory_to_compact_stacks_overflow),
               cmocka_unit_test(a_removal_that_is_taken_back_leaves_the_sums_as_they_were),
+              cmocka_unit_test(an_addition_that_is_taken_back_never_was),
               cmocka_unit_test(before_init_and_in_a_child_nothing_is_recorded))

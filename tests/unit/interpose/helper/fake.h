@@ -55,6 +55,11 @@ struct fake_runtime {
     uintptr_t known_map; /* the address of which map_is_known says so */
     struct fake_map map;
     int blocks_allocated, blocks_freed, blocks_forgotten, blocks_remembered;
+    _Atomic int waits_begun, waits_ended, releases_begun, releases_ended;
+    bool registers_nothing;
+    bool keeps;         /* what wait_end answers */
+    uint64_t charge_ns; /* what release_begin charges */
+    struct rth_sync_release release;
 };
 
 static struct fake_runtime fake;
@@ -232,6 +237,35 @@ static void fake_map_moved(uint64_t mark, bool known, uintptr_t before, size_t b
     };
 }
 
+static void fake_wait_begin(struct rth_sync_wait *wait)
+{
+    bool is_lock = wait->frame.kind != RTH_WAIT_COND && wait->frame.kind != RTH_WAIT_SEMAPHORE;
+    wait->registration = is_lock && !fake.registers_nothing;
+    fake.waits_begun++;
+}
+
+static bool fake_wait_end(struct rth_sync_wait *wait, bool has_lock)
+{
+    (void)wait;
+    fake.waits_ended++;
+    return fake.keeps && has_lock;
+}
+
+static void fake_release_begin(struct rth_sync_release *release)
+{
+    release->delay_ns = fake.charge_ns;
+    release->count = 1;
+    fake.releases_begun++;
+    fake.release = *release;
+}
+
+static bool fake_release_end(const struct rth_sync_release *release)
+{
+    (void)release;
+    fake.releases_ended++;
+    return false;
+}
+
 static struct rth_interpose_ops fake_ops;
 
 /* The table, live in this process. Forked children start unadopted. */
@@ -269,6 +303,10 @@ static inline const struct rth_interpose_ops *fake_runtime_new(void)
         .map_added_nomalloc = fake_map_added,
         .map_removed_nomalloc = fake_map_removed,
         .map_moved_nomalloc = fake_map_moved,
+        .sync_wait_begin_nomalloc = fake_wait_begin,
+        .sync_wait_end_nomalloc = fake_wait_end,
+        .sync_release_begin_nomalloc = fake_release_begin,
+        .sync_release_end_nomalloc = fake_release_end,
     };
     return &fake_ops;
 }

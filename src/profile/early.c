@@ -4,60 +4,59 @@
  * taken, so its bytes do not change; that its value is gone is a flag. The memory goes when nobody
  * waits any more, which is soon after the start.
  */
-#include "profile/custom/early.h"
+#include "profile/early.h"
 
 #include <stdatomic.h>
 
 #include "core/arena.h"
 #include "profile/stack_here.h"
 
-struct place {
+struct rth_early_place {
     bool taken, dropped;
     struct rth_early_value value;
     struct rth_raw_stack raw;
 };
 
-static struct place *places;
-static _Atomic uint32_t taken_count; /* written under the lock */
+#define PLACES_BYTES (RTH_EARLY_MAX * sizeof(struct rth_early_place))
 
-uint32_t rth__early_put_locked(const struct rth_early_value *value)
+uint32_t rth__early_put_locked(struct rth_early *early, const struct rth_early_value *value)
 {
-    if (taken_count == RTH_EARLY_MAX)
+    if (early->taken_count == RTH_EARLY_MAX)
         return 0;
-    if (places == NULL)
-        places = rth__arena_alloc_nomalloc(RTH_EARLY_MAX * sizeof(*places));
-    if (places == NULL)
+    if (early->places == NULL)
+        early->places = rth__arena_alloc_nomalloc(PLACES_BYTES);
+    if (early->places == NULL)
         return 0;
     uint32_t index = 0;
-    while (places[index].taken)
+    while (early->places[index].taken)
         index++;
-    struct place *place = &places[index];
+    struct rth_early_place *place = &early->places[index];
     if (!rth__stack_capture_raw_nomalloc(&place->raw))
         return 0;
     place->taken = true;
     place->dropped = false;
     place->value = *value;
-    taken_count++;
+    early->taken_count++;
     return index + 1;
 }
 
-void rth__early_drop_locked(uint32_t number)
+void rth__early_drop_locked(struct rth_early *early, uint32_t number)
 {
-    places[number - 1].dropped = true;
+    early->places[number - 1].dropped = true;
 }
 
-uint32_t rth__early_count(void)
+uint32_t rth__early_count(const struct rth_early *early)
 {
-    return atomic_load_explicit(&taken_count, memory_order_relaxed);
+    return atomic_load_explicit(&early->taken_count, memory_order_relaxed);
 }
 
-void rth__early_resolve(struct rth_lock *lock,
+void rth__early_resolve(struct rth_early *early, struct rth_lock *lock,
                         void (*found_locked)(const struct rth_early_value *value,
                                              const rth_frame *frames, unsigned count))
 {
-    for (uint32_t i = 0; i < RTH_EARLY_MAX && rth__early_count() != 0; i++) {
+    for (uint32_t i = 0; i < RTH_EARLY_MAX && rth__early_count(early) != 0; i++) {
         rth__lock(lock);
-        struct place *place = &places[i];
+        struct rth_early_place *place = &early->places[i];
         bool waits = place->taken;
         rth__unlock(lock);
         if (!waits)
@@ -69,17 +68,17 @@ void rth__early_resolve(struct rth_lock *lock,
         if (!place->dropped)
             found_locked(&place->value, frames, count);
         place->taken = false;
-        taken_count--;
+        early->taken_count--;
     }
     RTH__LOCK_SCOPE(lock);
-    if (taken_count == 0) {
-        rth__arena_free_nomalloc(places, RTH_EARLY_MAX * sizeof(*places));
-        places = NULL;
+    if (early->taken_count == 0) {
+        rth__arena_free_nomalloc(early->places, PLACES_BYTES);
+        early->places = NULL;
     }
 }
 
-void rth__early_child_reset(void)
+void rth__early_child_reset(struct rth_early *early)
 {
-    places = NULL;
-    taken_count = 0;
+    early->places = NULL;
+    early->taken_count = 0;
 }
