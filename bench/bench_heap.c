@@ -7,8 +7,8 @@
  *                             then the first two on two threads at once
  *   bench_heap sample DEPTH   64 bytes, called DEPTH frames deep, to be run at a small interval
  *
- * Prints a line of JSON and waits for the end of its input, so that a hooked one can be asked what
- * it counted. Every value is the least of several passes: what a busy machine adds is not ours.
+ * Waits for a byte of input, so that a hooked one is past its start; prints a line of JSON; and waits
+ * for the end of its input, so that it can be asked what it counted. Every value is the least of several passes: what a busy machine adds is not ours.
  */
 #include <execinfo.h>
 #include <pthread.h>
@@ -221,6 +221,8 @@ int main(int argc, char **argv)
     pthread_t idle;
     if (pthread_create(&idle, NULL, sleep_for_ever, NULL) != 0)
         return 1;
+    char byte;
+    (void)!read(STDIN_FILENO, &byte, 1);
     pin(0);
     mix_make();
     for (size_t i = 0; i < HELD_BLOCKS; i++)
@@ -230,7 +232,6 @@ int main(int argc, char **argv)
     else
         pairs();
     (void)fflush(stdout);
-    char byte;
     while (read(STDIN_FILENO, &byte, 1) > 0)
         ;
     return status;

@@ -20,7 +20,7 @@ packages_for() {
         test)
             echo libcmocka-dev python3 git clang-14 libclang-rt-14-dev llvm-14
             echo memcached nginx-light postgresql prometheus util-linux musl-tools libcap2-bin
-            echo strace gdb binutils
+            echo libjemalloc-dev strace gdb binutils
             echo libmicrohttpd-dev libsqlite3-dev libuv1-dev
             ;;
         # The peers that our own parts are measured beside.

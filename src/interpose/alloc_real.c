@@ -12,9 +12,11 @@
 
 #define BOOT_BYTES     (64u * 1024)
 #define BOOT_ALIGNMENT 16u
+/* That of the arena; who asks for more gets nothing. */
+#define BOOT_ALIGNMENT_MAX 4096u
 
 /* Before each block its size. */
-static _Alignas(4096) unsigned char boot_memory[BOOT_BYTES];
+static _Alignas(BOOT_ALIGNMENT_MAX) unsigned char boot_memory[BOOT_BYTES];
 static size_t boot_used;
 
 bool rth__boot_owns(const void *block)
@@ -33,7 +35,7 @@ void *rth__boot_alloc(size_t size_bytes, size_t alignment)
 {
     if (alignment < BOOT_ALIGNMENT)
         alignment = BOOT_ALIGNMENT;
-    if (size_bytes > BOOT_BYTES || alignment > BOOT_BYTES)
+    if (size_bytes > BOOT_BYTES || alignment > BOOT_ALIGNMENT_MAX)
         return NULL;
     size_t used = __atomic_load_n(&boot_used, __ATOMIC_RELAXED), offset;
     do {

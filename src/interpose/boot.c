@@ -31,6 +31,7 @@
  */
 #include "interpose/boot.h"
 
+#include "interpose/entry.h"
 #include "interpose/environment.h"
 #include "interpose/real.h"
 
@@ -122,6 +123,8 @@ const struct rth__boot *rth__interpose_boot(void)
         return &boot;
     int saved_errno = errno;
     (void)rth__real();
+    (void)rth__alloc_resolve();
+    rth__entries_resolve();
     boot.pid = rth__raw_getpid_sigsafe();
     /* A privileged program must not be steered by its caller's environment. */
     if (getauxval(AT_SECURE) == 0)

@@ -39,6 +39,28 @@ void rth__heap_freed_unseen(void);
 bool rth__heap_forget(const void *block, struct rth_heap_sample *ret_sample);
 void rth__heap_remember(const struct rth_heap_sample *sample);
 
+/*
+ * Code selectors (IFUNC resolvers) of objects that the loader relocates before this one may
+ * allocate; then there is neither a thread-local pointer nor a way out of here. The loader's offset
+ * of the pointer, which is never zero once it is written, tells. True: go on.
+ */
+static inline bool rth__heap_is_relocated(void)
+{
+#if defined(__x86_64__)
+    intptr_t offset;
+    /* volatile: not to be taken out of the branch that it guards */
+    __asm__ volatile("movq rth__self@gottpoff(%%rip), %0" : "=r"(offset));
+    return RTH__LIKELY(offset != 0);
+#else
+    return true;
+#endif
+}
+
+/* The interposer's own malloc, whoever comes first; and the one that a program's calls reach first
+ * if they do not get from there to ours, else ours. Once, on a thread of the program. */
+const void *rth__heap_own_malloc(void);
+const void *rth__heap_first_malloc(void);
+
 /* How often the thread has allocated so far, by its wrappers' count. */
 static inline uint64_t rth__heap_allocs(void)
 {

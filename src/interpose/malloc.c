@@ -20,23 +20,6 @@
 RTH__EXPORT void free_sized(void *block, size_t size_bytes);
 RTH__EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size_bytes);
 
-/*
- * Code selectors (IFUNC resolvers) of objects that the loader relocates before this one may
- * allocate; then there is neither a thread-local pointer nor a way out of here. The loader's offset
- * of the pointer, which is never zero once it is written, tells. True: go on.
- */
-static inline bool relocated(void)
-{
-#if defined(__x86_64__)
-    intptr_t offset;
-    /* volatile: not to be taken out of the branch that it guards */
-    __asm__ volatile("movq rth__self@gottpoff(%%rip), %0" : "=r"(offset));
-    return RTH__LIKELY(offset != 0);
-#else
-    return true;
-#endif
-}
-
 /* ---- malloc and free ----------------------------------------------------------------------- */
 
 RTH__HEAP_CODE __attribute__((noinline)) static void *malloc_due(struct rth_thread_shared *self,
@@ -62,7 +45,7 @@ RTH__HEAP_CODE __attribute__((noinline)) static void *malloc_unseen(size_t size_
 
 EXPORT_HEAP_CODE void *malloc(size_t size_bytes)
 {
-    if (!relocated())
+    if (!rth__heap_is_relocated())
         return rth__boot_alloc(size_bytes, 0);
     struct rth_thread_shared *self = rth__self;
     if (RTH__UNLIKELY(self == NULL))
@@ -91,7 +74,7 @@ RTH__HEAP_CODE __attribute__((noinline)) static void free_sampled(void *block)
 
 EXPORT_HEAP_CODE void free(void *block)
 {
-    if (block == NULL || !relocated())
+    if (block == NULL || !rth__heap_is_relocated())
         return;
     struct rth_thread_shared *self = rth__self;
     if (RTH__UNLIKELY(self == NULL)) {
@@ -107,12 +90,21 @@ EXPORT_HEAP_CODE void free(void *block)
     rth__alloc_real.free(block);
 }
 
+/* The name `malloc` leads to whoever comes first; this one is ours alone. */
+__asm__(".hidden rth__own_malloc\n.globl rth__own_malloc\n.set rth__own_malloc, malloc");
+extern const char rth__own_malloc[] __attribute__((visibility("hidden")));
+
+const void *rth__heap_own_malloc(void)
+{
+    return rth__own_malloc;
+}
+
 /* ---- the rest ------------------------------------------------------------------------------ */
 
 EXPORT_HEAP_CODE void *calloc(size_t count, size_t size_bytes)
 {
     size_t total = 0;
-    if (!relocated())
+    if (!rth__heap_is_relocated())
         return __builtin_mul_overflow(count, size_bytes, &total) ? NULL : rth__boot_alloc(total, 0);
     uint64_t before = rth__heap_allocs();
     void *block = rth__alloc_real.calloc(count, size_bytes);
@@ -122,7 +114,7 @@ EXPORT_HEAP_CODE void *calloc(size_t count, size_t size_bytes)
 
 EXPORT_HEAP_CODE void *realloc(void *block, size_t size_bytes)
 {
-    if (!relocated())
+    if (!rth__heap_is_relocated())
         return block == NULL ? rth__boot_alloc(size_bytes, 0) : NULL;
     struct rth__heap_move move;
     rth__heap_move_begin(&move, block);
@@ -146,6 +138,8 @@ EXPORT_HEAP_CODE void *reallocarray(void *block, size_t count, size_t size_bytes
 
 EXPORT_HEAP_CODE void *memalign(size_t alignment, size_t size_bytes)
 {
+    if (!rth__heap_is_relocated())
+        return rth__boot_alloc(size_bytes, alignment);
     uint64_t before = rth__heap_allocs();
     void *block = rth__alloc_real.memalign(alignment, size_bytes);
     rth__heap_count(before, block, size_bytes);
@@ -154,6 +148,8 @@ EXPORT_HEAP_CODE void *memalign(size_t alignment, size_t size_bytes)
 
 EXPORT_HEAP_CODE void *aligned_alloc(size_t alignment, size_t size_bytes)
 {
+    if (!rth__heap_is_relocated())
+        return rth__boot_alloc(size_bytes, alignment);
     uint64_t before = rth__heap_allocs();
     void *block = rth__alloc_real.aligned_alloc(alignment, size_bytes);
     rth__heap_count(before, block, size_bytes);
@@ -162,6 +158,10 @@ EXPORT_HEAP_CODE void *aligned_alloc(size_t alignment, size_t size_bytes)
 
 EXPORT_HEAP_CODE int posix_memalign(void **ret_block, size_t alignment, size_t size_bytes)
 {
+    if (!rth__heap_is_relocated()) {
+        *ret_block = rth__boot_alloc(size_bytes, alignment);
+        return *ret_block != NULL ? 0 : ENOMEM;
+    }
     uint64_t before = rth__heap_allocs();
     int error = rth__alloc_real.posix_memalign(ret_block, alignment, size_bytes);
     if (error == 0)
@@ -171,6 +171,8 @@ EXPORT_HEAP_CODE int posix_memalign(void **ret_block, size_t alignment, size_t s
 
 EXPORT_HEAP_CODE void *valloc(size_t size_bytes)
 {
+    if (!rth__heap_is_relocated())
+        return rth__boot_alloc(size_bytes, 4096);
     uint64_t before = rth__heap_allocs();
     void *block = rth__alloc_real.valloc(size_bytes);
     rth__heap_count(before, block, size_bytes);
@@ -179,6 +181,8 @@ EXPORT_HEAP_CODE void *valloc(size_t size_bytes)
 
 EXPORT_HEAP_CODE void *pvalloc(size_t size_bytes)
 {
+    if (!rth__heap_is_relocated())
+        return rth__boot_alloc((size_bytes + 4095) & ~(size_t)4095, 4096);
     uint64_t before = rth__heap_allocs();
     void *block = rth__alloc_real.pvalloc(size_bytes);
     rth__heap_count(before, block, size_bytes);

@@ -60,8 +60,8 @@ static void fill_info(struct rth_interpose_info *ret_info)
         .heap_filter = &rth__heap_filter,
         .real_malloc = (const void *)rth__alloc_next()->malloc,
         .real_free = (const void *)rth__alloc_next()->free,
-        .first_malloc = dlsym(RTLD_DEFAULT, "malloc"),
-        .own_malloc = (const void *)malloc,
+        .first_malloc = rth__heap_first_malloc(),
+        .own_malloc = rth__heap_own_malloc(),
         .heap_code_start = (uintptr_t)__start_rth_heap_code,
         .heap_code_limit = (uintptr_t)__stop_rth_heap_code,
     };

@@ -33,7 +33,9 @@
 #define PLACES (1u << 13)
 #define PROBES 32u
 
-__thread uint32_t rth_label_current = RTH_LABEL_UNSEEN;
+/* The model again: without it here the definition would go by the general one, which may allocate.
+ */
+__thread uint32_t rth_label_current __attribute__((tls_model("initial-exec"))) = RTH_LABEL_UNSEEN;
 
 static uint32_t word_to_set(uint32_t word)
 {

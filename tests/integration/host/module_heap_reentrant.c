@@ -133,3 +133,18 @@ size_t malloc_usable_size(void *block)
 {
     return block != NULL ? usable(block) : 0;
 }
+
+void *reallocarray(void *block, size_t count, size_t size_bytes)
+{
+    return realloc(block, count * size_bytes);
+}
+
+void *valloc(size_t size_bytes)
+{
+    return memalign(4096, size_bytes);
+}
+
+void *pvalloc(size_t size_bytes)
+{
+    return memalign(4096, (size_bytes + 4095) & ~(size_t)4095);
+}
