@@ -21,6 +21,7 @@ packages_for() {
             echo libcmocka-dev python3 git clang-14 libclang-rt-14-dev llvm-14
             echo memcached nginx-light postgresql prometheus util-linux musl-tools libcap2-bin
             echo libjemalloc-dev strace gdb binutils
+            echo libjemalloc2 libtcmalloc-minimal4 libgoogle-perftools4 libmimalloc2.0
             echo libmicrohttpd-dev libsqlite3-dev libuv1-dev
             ;;
         # The peers that our own parts are measured beside.

@@ -40,7 +40,7 @@ RTH__HEAP_CODE __attribute__((noinline)) void rth__heap_allocated(const void *bl
     } else {
         self->heap.allocs++;
         self->heap.bytes += size_bytes;
-        if (self->heap.bytes < __atomic_load_n(&self->heap.due, __ATOMIC_RELAXED))
+        if (self->heap.bytes < atomic_load_explicit(&self->heap.due, memory_order_relaxed))
             return;
     }
     rth__heap_due(self, block, size_bytes);

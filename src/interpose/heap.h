@@ -16,6 +16,7 @@
 #include "interpose/ops.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 #define RTH__LIKELY(condition)   __builtin_expect(!!(condition), 1)
 #define RTH__UNLIKELY(condition) __builtin_expect(!!(condition), 0)

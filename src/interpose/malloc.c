@@ -54,7 +54,8 @@ EXPORT_HEAP_CODE void *malloc(size_t size_bytes)
     /* Nobody gets so many bytes that the sum goes round. */
     bool is_too_many = __builtin_add_overflow(self->heap.bytes, size_bytes, &self->heap.bytes);
     if (RTH__UNLIKELY(is_too_many) ||
-        RTH__UNLIKELY(self->heap.bytes >= __atomic_load_n(&self->heap.due, __ATOMIC_RELAXED)))
+        RTH__UNLIKELY(self->heap.bytes >=
+                      atomic_load_explicit(&self->heap.due, memory_order_relaxed)))
         return malloc_due(self, size_bytes);
     return rth__alloc_real.malloc(size_bytes);
 }

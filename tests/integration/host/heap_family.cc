@@ -2,10 +2,10 @@
 /*
  * Every way to allocate, each three times at a site of its own, with sizes that are known:
  * `heap_family KIND…`, KIND one of c, cxx, jemalloc, tcmalloc, mimalloc, or (what not every
- * allocator has or does well) reallocarray, pvalloc, realloc0, sized, thrown. Prints "SITE BYTES ALLOCS"
- * per site, "ready" and waits for a line; frees everything, prints "freed" and waits for another.
- * What an allocator exports beside malloc is asked for as programs do that can do without it: by
- * weak symbols; a site whose symbol is missing prints "SITE missing".
+ * allocator has or does well) reallocarray, pvalloc, realloc0, sized, thrown. Prints "SITE BYTES
+ * ALLOCS" per site, "ready" and waits for a line; frees everything, prints "freed" and waits for
+ * another. What an allocator exports beside malloc is asked for as programs do that can do without
+ * it: by weak symbols; a site whose symbol is missing prints "SITE missing".
  */
 #include <cstdint>
 #include <cstdio>
@@ -261,8 +261,10 @@ RELEASE(by_mi_free_size, mi_free_size(block, bytes))
 RELEASE(by_mi_free_aligned, mi_free_aligned(block, 256))
 
 #define SITE(KIND, NAME, BYTES, ALLOCS, ZEROED, ALIGNMENT, THERE, GIVE_BACK)                       \
-    {KIND,      "site_" #NAME, BYTES,       ALLOCS,   ZEROED,                                      \
-     (THERE) != nullptr, ALIGNMENT,   site_##NAME, GIVE_BACK}
+    {                                                                                              \
+        KIND, "site_" #NAME, BYTES, ALLOCS, ZEROED, (THERE) != nullptr, ALIGNMENT, site_##NAME,    \
+            GIVE_BACK                                                                              \
+    }
 #define C(NAME, BYTES, ALLOCS, ZEROED, ALIGNMENT)                                                  \
     SITE("c", NAME, BYTES, ALLOCS, ZEROED, ALIGNMENT, plain_free, plain_free)
 #define CXX(NAME, BYTES, ALIGNMENT, GIVE_BACK)                                                     \

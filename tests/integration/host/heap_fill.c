@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* `heap_fill BLOCKS BYTES`: holds so many blocks of so many bytes, prints "ready" and waits for a
- * line; then frees them, prints "freed" and waits for another. */
+/* `heap_fill BLOCKS BYTES`: prints "begin" and waits for a line; holds so many blocks of so many
+ * bytes, prints "ready" and waits; frees them, prints "freed" and waits. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -27,6 +27,7 @@ int main(int argc, char **argv)
         return 2;
     size_t count = strtoul(argv[1], NULL, 10), size_bytes = strtoul(argv[2], NULL, 10);
     void **first = NULL;
+    wait_for_line("begin");
     for (size_t i = 0; i < count; i++) {
         void **block = fill_site(size_bytes);
         if (block == NULL)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Known bytes at sites of their own, one size each from 16 B to 1 MiB and one of mixed sizes:
- * heap_sites THREADS. Prints "site NAME OBJECTS BYTES" per site and "ready"; at a line on standard
- * input frees all, from other threads than those that allocated, and prints "freed"; ends at the
- * next line.
+ * heap_sites THREADS. At a line on standard input it allocates and prints "site NAME OBJECTS BYTES"
+ * per site and "held"; at the next one it frees all, from other threads than those that allocated,
+ * and prints "freed"; ends at the third.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -39,7 +39,7 @@ SITE(site_150000)
 SITE(site_1048576)
 SITE(site_mixed)
 
-/* About 12,000 samples each at 4 KiB where blocks are small; of large ones each is sampled. */
+/* About 24,000 samples each at 2 KiB where blocks are small; of large ones each is sampled. */
 static struct site sites[] = {
     {"site_16", 16, 3000000, site_16, NULL, 0},
     {"site_100", 100, 480000, site_100, NULL, 0},
@@ -114,10 +114,11 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < sites[s].count; i++)
             sites[s].all_bytes += size_of(&sites[s], i);
     }
+    wait_for_line("ready");
     on_all_threads(allocates);
     for (size_t s = 0; s < SITES; s++)
         (void)printf("site %s %zu %zu\n", sites[s].name, sites[s].count, sites[s].all_bytes);
-    wait_for_line("ready");
+    wait_for_line("held");
     on_all_threads(frees);
     wait_for_line("freed");
     return 0;

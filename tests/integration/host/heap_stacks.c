@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `heap_stacks MODULE COPY`: allocates on the smallest thread stack there is, on an alternate signal
- * stack and on fibers, each at a site of its own name; then where what was readable above the stack
- * pointer has gone since it was looked at: a fiber whose place was a larger one's, and a thread
- * whose stack lies below memory that is unmapped. Those call MODULE and its COPY, which they
+ * `heap_stacks MODULE COPY`: allocates on the smallest thread stack there is, on an alternate
+ * signal stack and on fibers, each at a site of its own name; then where what was readable above
+ * the stack pointer has gone since it was looked at: a fiber whose place was a larger one's, and a
+ * thread whose stack lies below memory that is unmapped. Those call MODULE and its COPY, which they
  * have just loaded. Prints "ready" and waits for a line.
  */
 #include <dlfcn.h>
@@ -88,8 +88,7 @@ static void alternate_stack(void)
 {
     size_t bytes = 4 * PAGE;
     char *memory = mmap(NULL, bytes + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    check(memory != MAP_FAILED &&
-              mprotect(memory + PAGE, bytes, PROT_READ | PROT_WRITE) == 0,
+    check(memory != MAP_FAILED && mprotect(memory + PAGE, bytes, PROT_READ | PROT_WRITE) == 0,
           "alternate stack");
     stack_t stack = {.ss_sp = memory + PAGE, .ss_size = bytes};
     check(sigaltstack(&stack, NULL) == 0, "sigaltstack");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A fixed series of allocations on a thread whose arena nobody else has used; every block's distance from the first one and its
- * usable size are printed, and errno where it matters. Whatever is printed must not depend on who
- * watches. Buffers of stdio are set up first, so that they are no part of it.
+ * A fixed series of allocations on a thread whose arena nobody else has used; every block's
+ * distance from the first one and its usable size are printed, and errno where it matters. Whatever
+ * is printed must not depend on who watches. Buffers of stdio are set up first, so that they are no
+ * part of it.
  */
 #include <errno.h>
 #include <malloc.h>

@@ -4,7 +4,7 @@
 
 void *leak_in_library(size_t bytes);
 void *leak_in_library_constructor(size_t bytes);
-void run_library(void);
+__attribute__((visibility("default"))) void run_library(void);
 
 #define SITE(name)                                                                                 \
     __attribute__((noinline)) void *name(size_t bytes)                                             \

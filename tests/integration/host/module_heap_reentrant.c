@@ -22,7 +22,7 @@ static unsigned class_of(size_t size_bytes)
 {
     unsigned class = 5;
     while (((size_t)1 << class) < size_bytes)
-        class++;
+        class ++;
     return class;
 }
 

@@ -2,8 +2,9 @@
 /*
  * A service that links rthooks and does what lines on standard input say:
  * "interval BYTES" sets the interval and prints "interval RESULT"; "run COUNT BYTES" keeps blocks
- * of counted_site; "free" frees them; "handlers" keeps blocks under handler=/checkout and /search,
- * on this thread and on one that inherits them, and some under none. Prints "done" after each.
+ * of counted_site; "free" frees them; "restart" stops rthooks and starts it again; "handlers" keeps
+ * blocks under handler=/checkout and /search, on this thread and on one that inherits them, and
+ * some under none. Prints "done" after each.
  */
 #include <rthooks/label.h>
 #include <rthooks/profile.h>
@@ -77,6 +78,12 @@ static void run(size_t count, size_t bytes)
         kept[kept_count++] = counted_site(bytes);
 }
 
+static void free_all(void)
+{
+    while (kept_count > 0)
+        free(kept[--kept_count]);
+}
+
 int main(void)
 {
     char line[256];
@@ -95,9 +102,11 @@ int main(void)
         else if (strcmp(line, "handlers\n") == 0)
             handlers();
         else if (strcmp(line, "free\n") == 0)
-            while (kept_count > 0)
-                free(kept[--kept_count]);
-        else
+            free_all();
+        else if (strcmp(line, "restart\n") == 0) {
+            if (rth_stop() != 0 || rth_start(NULL) != 0)
+                return 3;
+        } else
             return 2;
         (void)puts("done");
         (void)fflush(stdout);
