@@ -21,7 +21,7 @@ from heap import library
 from measure import capability, free_port, status, summary
 
 BURST_MS = 250
-PAIRS_PER_ROUND = 4
+PAIRS_PER_ROUND = 5
 CAPTURE_S = 3
 PRELOADED = ("jemalloc", "tcmalloc", "mimalloc")
 PGBENCH_QUERY = "the query of pgbench -S, 8 connections"
@@ -102,6 +102,9 @@ class Kind:
         """Returns argv and the address."""
         raise NotImplementedError
 
+    def wait(self, address):
+        wait_until_it_listens(address)
+
 
 class Redis(Kind):
     name, question, client = "redis", "SET and GET of 64 bytes, 16 at a time", ("redis", "16", "16")
@@ -156,11 +159,20 @@ class Postgres(Kind):
             self.fill(server, data, port)
         return self.user + server, "%s/.s.PGSQL.%d" % (data, port)
 
+    def wait(self, address):
+        """It listens before it lets anybody in."""
+        data, port = os.path.dirname(address), address.rsplit(".", 1)[1]
+        deadline = time.monotonic() + 20
+        while subprocess.run([self.programs + "/pg_isready", "-q", "-h", data, "-p", port],
+                             check=False).returncode != 0:
+            if time.monotonic() > deadline:
+                raise TimeoutError("PostgreSQL does not begin")
+            time.sleep(0.05)
+
     def fill(self, server, data, port):
         with subprocess.Popen(self.user + server, cwd="/", stderr=subprocess.DEVNULL) as process:
             try:
-                wait_until_it_listens("%s/.s.PGSQL.%d" % (data, port))
-                time.sleep(1)
+                self.wait("%s/.s.PGSQL.%d" % (data, port))
                 subprocess.run(["pgbench", "-h", data, "-p", str(port), "-U", "postgres", "-i",
                                 "-s", "1", "-q", "postgres"], check=True, capture_output=True)
             finally:
@@ -183,7 +195,7 @@ class Server:
         self.client_program = os.path.join(bench.build, "bench", "bench_load")
 
     def begin(self):
-        wait_until_it_listens(self.address)
+        self.kind.wait(self.address)
         if self.hooked:
             status(self.admin)
         before = set(children_of(self.process.pid))

@@ -25,7 +25,7 @@ packages_for() {
             echo libmicrohttpd-dev libsqlite3-dev libuv1-dev
             ;;
         # The peers that our own parts are measured beside.
-        bench) echo libunwind8 libgoogle-perftools4 ;;
+        bench) echo libunwind8 libgoogle-perftools4 libjemalloc2 libmimalloc2.0 ;;
         lint) echo clang-format-14 shellcheck universal-ctags ;;
         esac
     done

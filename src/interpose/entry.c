@@ -13,8 +13,8 @@
 #include <dlfcn.h>
 #include <link.h>
 
-extern struct rth__entry __start_rth_heap_entries[] __attribute__((visibility("hidden")));
-extern struct rth__entry __stop_rth_heap_entries[] __attribute__((visibility("hidden")));
+extern struct rth__entry *const __start_rth_heap_entries[] __attribute__((visibility("hidden")));
+extern struct rth__entry *const __stop_rth_heap_entries[] __attribute__((visibility("hidden")));
 
 static bool are_resolved;
 
@@ -22,11 +22,13 @@ void rth__entries_resolve(void)
 {
     if (__atomic_load_n(&are_resolved, __ATOMIC_ACQUIRE))
         return;
-    for (struct rth__entry *entry = __start_rth_heap_entries; entry < __stop_rth_heap_entries;
-         entry++) {
-        entry->original = rth__alloc_find(entry->name);
-        __atomic_store_n(&entry->is_settled, entry->original != NULL || !entry->is_late,
-                         __ATOMIC_RELEASE);
+    for (struct rth__entry *const *listed = __start_rth_heap_entries;
+         listed < __stop_rth_heap_entries; listed++) {
+        struct rth__entry *entry = *listed;
+        void *found = rth__alloc_find(entry->name);
+        entry->original = found;
+        __atomic_store_n(&entry->known, found, __ATOMIC_RELEASE);
+        __atomic_store_n(&entry->is_settled, found != NULL || !entry->is_late, __ATOMIC_RELEASE);
     }
     __atomic_store_n(&are_resolved, true, __ATOMIC_RELEASE);
     (void)dlerror(); /* what was not found is nobody's error */
@@ -50,6 +52,8 @@ void *rth__entry_in_scope_of(const void *caller, const char *name)
 
 void *rth__entry_seek(struct rth__entry *entry, const void *caller)
 {
+    if (__atomic_load_n(&entry->is_settled, __ATOMIC_ACQUIRE))
+        return entry->original;
     if (!__atomic_load_n(&are_resolved, __ATOMIC_ACQUIRE))
         return rth__alloc_find(entry->name);
     uint64_t generation = __atomic_load_n(&rth__dl_generation, __ATOMIC_RELAXED);

@@ -20,12 +20,13 @@
 
 struct rth__entry {
     const char *name;
-    void *original; /* NULL: none known */
+    void *known; /* what original will ever be; NULL: ask */
+    void *original;
     uint64_t loader_generation;
-    bool is_late, is_settled; /* settled: original is what it will ever be */
+    bool is_late, is_settled;
 };
 
-/* Of an entry that is not settled; caller: an address in the code that calls the wrapper. */
+/* Where `known` is NULL; caller: an address in the code that calls the wrapper. NULL: none. */
 void *rth__entry_seek(struct rth__entry *entry, const void *caller);
 /* What the object that holds the address, or one that it depends on, defines under that name; NULL
  * for nothing, and for the program itself. Takes the loader lock. */
@@ -33,21 +34,23 @@ void *rth__entry_in_scope_of(const void *caller, const char *name);
 /* Settles the entries, before main. */
 void rth__entries_resolve(void);
 
-static inline void *rth__entry_original(struct rth__entry *entry, const void *caller)
-{
-    return RTH__LIKELY(__atomic_load_n(&entry->is_settled, __ATOMIC_ACQUIRE))
-               ? entry->original
-               : rth__entry_seek(entry, caller);
-}
-
-/* TYPE is that of the result. ORIGINAL is a pointer to the original, in a wrapper of that name. */
+/* TYPE is that of the result. The section lists the entries. */
 #define RTH__ENTRY_ORIGINAL(NAME, TYPE, PARAMETERS)                                                \
-    static struct rth__entry entry_##NAME __attribute__((section("rth_heap_entries"), used)) = {   \
-        .name = #NAME, .is_late = RTH__ENTRY_IS_LATE};                                             \
+    static struct rth__entry entry_##NAME = {.name = #NAME, .is_late = RTH__ENTRY_IS_LATE};        \
+    static struct rth__entry *const listed_##NAME                                                  \
+        __attribute__((section("rth_heap_entries"), used)) = &entry_##NAME;                        \
     typedef TYPE NAME##_type PARAMETERS;                                                           \
     RTH__EXPORT TYPE NAME PARAMETERS;
+/* In the wrapper of that name: the first is one load, and right before this object is relocated. */
+#define RTH__ENTRY_KNOWN(NAME)                                                                     \
+    ((NAME##_type *)__atomic_load_n(&entry_##NAME.known, __ATOMIC_RELAXED))
+#define RTH__ENTRY_SEEK(NAME)                                                                      \
+    ((NAME##_type *)rth__entry_seek(&entry_##NAME, __builtin_return_address(0)))
 #define RTH__ENTRY_FIND(NAME)                                                                      \
-    ((NAME##_type *)rth__entry_original(&entry_##NAME, __builtin_return_address(0)))
+    ({                                                                                             \
+        NAME##_type *known = RTH__ENTRY_KNOWN(NAME);                                               \
+        RTH__LIKELY(known != NULL) ? known : RTH__ENTRY_SEEK(NAME);                                \
+    })
 
 /* Returns a block of SIZE bytes, or NULL. */
 #define RTH__ENTRY_ALLOC(NAME, PARAMETERS, ARGUMENTS, SIZE, FALLBACK)                              \
@@ -55,10 +58,13 @@ static inline void *rth__entry_original(struct rth__entry *entry, const void *ca
     RTH__HEAP_CODE void *NAME PARAMETERS                                                           \
     {                                                                                              \
         void *block = NULL;                                                                        \
-        if (!rth__heap_is_relocated())                                                             \
-            return rth__boot_alloc((SIZE), 0);                                                     \
+        NAME##_type *original = RTH__ENTRY_KNOWN(NAME);                                            \
+        if (RTH__UNLIKELY(original == NULL)) {                                                     \
+            if (!rth__heap_is_relocated())                                                         \
+                return rth__boot_alloc((SIZE), 0);                                                 \
+            original = RTH__ENTRY_SEEK(NAME);                                                      \
+        }                                                                                          \
         uint64_t before = rth__heap_allocs();                                                      \
-        NAME##_type *original = RTH__ENTRY_FIND(NAME);                                             \
         block = original != NULL ? original ARGUMENTS : (FALLBACK);                                \
         rth__heap_count(before, block, (SIZE));                                                    \
         return block;                                                                              \
@@ -69,11 +75,16 @@ static inline void *rth__entry_original(struct rth__entry *entry, const void *ca
     RTH__ENTRY_ORIGINAL(NAME, void, PARAMETERS)                                                    \
     RTH__HEAP_CODE void NAME PARAMETERS                                                            \
     {                                                                                              \
-        if (!rth__heap_is_relocated() || rth__boot_owns(block))                                    \
+        NAME##_type *original = RTH__ENTRY_KNOWN(NAME);                                            \
+        if (RTH__UNLIKELY(original == NULL)) {                                                     \
+            if (!rth__heap_is_relocated())                                                         \
+                return;                                                                            \
+            original = RTH__ENTRY_SEEK(NAME);                                                      \
+        }                                                                                          \
+        if (RTH__UNLIKELY(rth__boot_owns(block)))                                                  \
             return;                                                                                \
         uint64_t before = rth__heap_frees();                                                       \
         rth__heap_leave(block);                                                                    \
-        NAME##_type *original = RTH__ENTRY_FIND(NAME);                                             \
         if (original != NULL)                                                                      \
             original ARGUMENTS;                                                                    \
         else                                                                                       \

@@ -217,18 +217,37 @@ copy_stack(unsigned char *to, uint64_t from, size_t size_bytes)
     }
 }
 
+/* Of a stack that may end anywhere: what lies above it is others' memory, which they may unmap, so
+ * each page is asked for in the instant before it is read. Returns the bytes copied. */
+static size_t copy_page_by_page(unsigned char *to, uint64_t from, size_t size_bytes)
+{
+    size_t done = 0;
+    while (done < size_bytes && (done == 0 || rth__unwind_can_read_sigsafe(from + done))) {
+        size_t bytes = page_of(from + done) + RTH_ARCH_PAGE_BYTES - (from + done);
+        if (bytes > size_bytes - done)
+            bytes = size_bytes - done;
+        copy_stack(to + done, from + done, bytes);
+        done += bytes;
+    }
+    return done;
+}
+
 bool rth__stack_capture_raw_nomalloc(struct rth_raw_stack *ret_raw)
 {
     if (is_capturing)
         return false;
     rth__registers_here_sigsafe(&ret_raw->registers);
-    /* Asked anew: a small stack may end below what was readable above it once. */
-    uint64_t low = ret_raw->registers.value[RTH_REG_RSP], limit = low + RTH_RAW_STACK_BYTES;
-    uint64_t high = readable_from(low & ~(RTH_ARCH_PAGE_BYTES - 1), limit);
-    uint64_t size_bytes = high > low ? (high < limit ? high : limit) - low : 0;
-    ret_raw->size_bytes = (uint32_t)(size_bytes & ~UINT64_C(7));
-    copy_stack(ret_raw->bytes, low, ret_raw->size_bytes);
-    return ret_raw->size_bytes != 0;
+    uint64_t low = ret_raw->registers.value[RTH_REG_RSP];
+    size_t bytes = RTH_RAW_STACK_BYTES;
+    if (is_on_own_stack(low)) {
+        if (bytes > known_high - low)
+            bytes = known_high - low;
+        copy_stack(ret_raw->bytes, low, bytes);
+    } else {
+        bytes = copy_page_by_page(ret_raw->bytes, low, bytes);
+    }
+    ret_raw->size_bytes = (uint32_t)bytes;
+    return true;
 }
 
 unsigned rth__stack_walk_raw_from(uintptr_t return_address, const struct rth_raw_stack *raw,

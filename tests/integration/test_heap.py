@@ -119,17 +119,22 @@ class Exact(HeapCase):
                           if text.startswith("lost") or "no stack" in text], [])
         self.end(program)
 
+    def assert_totals(self, profile):
+        """The sampler saw what the threads counted; returns their bytes."""
+        numbers = re.search(r"(\d+) allocations of (\d+) bytes, (\d+) frees",
+                            profile.comment("counted, all threads: ")).groups()
+        allocs, size, frees = map(int, numbers)
+        # What was there before rthooks started is freed by nobody in these programs.
+        self.assertEqual(profile.total(ALLOC_OBJECTS), allocs)
+        self.assertEqual(profile.total(ALLOC_SPACE), size)
+        self.assertEqual(profile.total(INUSE_OBJECTS), allocs - frees)
+        return size
+
     def test_the_totals_are_those_of_the_counters(self):
         program = self.begin([harness.host("heap_exact")])
         self.run_sites(program)
         profile = self.profile(program)
-        numbers = re.search(r"(\d+) allocations of (\d+) bytes, (\d+) frees",
-                            profile.comment("counted, all threads: ")).groups()
-        allocs, size, frees = map(int, numbers)
-        # What was there before rthooks started is freed by nobody in this program.
-        self.assertEqual(profile.total(ALLOC_OBJECTS), allocs)
-        self.assertEqual(profile.total(ALLOC_SPACE), size)
-        self.assertEqual(profile.total(INUSE_OBJECTS), allocs - frees)
+        size = self.assert_totals(profile)
         status = fetch(program.port, "/debug/runtime/status").json()
         self.assertIn('"alloc_bytes": %d' % size, repr(status).replace("'", '"'))
         self.end(program)
@@ -150,6 +155,7 @@ class Exact(HeapCase):
         profile, known = self.profile(program), self.expected_sites(program)["churn"]
         print(looks, "looks", known)
         self.assertEqual(self.values(profile, "churn"), known)
+        self.assert_totals(profile)
         self.assertEqual([text for text in profile.comments
                           if text.startswith("lost") or "without a call" in text], [])
         self.tell(program, "", b"freed\n")
@@ -243,7 +249,7 @@ class Linked(HeapCase):
     def test_the_estimate_stays_unbiased_over_changes_of_the_interval(self):
         program = self.linked(interval="64KiB")
         blocks = 0
-        for interval in (2048, 16384, 4096, 1, 1 << 30, 8192):
+        for interval in (512, 4096, 1024, 1, 1 << 30, 2048):
             self.interval(program, interval)
             count = {1: 2000, 1 << 30: 0}.get(interval, 250000)
             self.tell(program, "run %d 100" % count, b"done\n")
@@ -276,6 +282,19 @@ class Linked(HeapCase):
                          [110, 1100, 110, 1100])
         self.tell(program, "free", b"done\n")
         self.assertEqual(self.values(self.profile(program), "counted_site"), [110, 1100, 0, 0])
+        self.end(program)
+
+    def test_off_at_the_start_it_may_be_switched_on(self):
+        program = self.linked(interval="off")
+        self.tell(program, "run 100 10", b"done\n")
+        self.assertEqual(self.get(program).text.strip(),
+                         "heap profile is off: RTHOOKS_HEAP_INTERVAL=off")
+        self.interval(program, 1)
+        self.tell(program, "run 20 10", b"done\n")
+        profile = self.profile(program, "heap?gc=1")
+        self.assertEqual(self.values(profile, "counted_site"), [20, 200, 20, 200])
+        self.tell(program, "free", b"done\n")
+        self.assertEqual(self.values(self.profile(program), "counted_site"), [20, 200, 0, 0])
         self.end(program)
 
     def test_a_start_after_a_stop_begins_with_nothing(self):
@@ -395,11 +414,19 @@ class Requests(HeapCase):
             self.assertIn("shared_site", out)
             for other in ("search_site", "bare_site", "counted_site"):
                 self.assertNotIn(other, out)
-            self.assertRegex(out, r"accounting for 15\.6\dkB")
+            column = INUSE_SPACE if profile == heap else ALLOC_SPACE
+            with open(profile, "rb") as file:
+                known = sum(sample.values[column] for sample in Profile(file.read()).samples
+                            if sample.labels.get("handler") == "/checkout")
+            self.assertGreaterEqual(known, 16000)
+            self.assertIn("accounting for %.2fkB" % (known / 1024), out)
             tags = pprof("-tags", profile)
             self.assertIn("/search", tags)
             self.assertIn("bytes", tags)
         self.assertIn("checkout_site", pprof("-top", "-tagfocus", "100b", heap))
+        out = pprof("-top", "-sample_index=alloc_space", delta)
+        self.assertIn("of 0 total", out)
+        self.assertIn("counted_site", pprof("-top", delta))
         self.end(program)
 
     def test_the_text_has_stacks_labels_and_what_it_was_taken_with(self):

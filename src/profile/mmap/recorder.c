@@ -42,7 +42,7 @@ static bool enter(void)
 {
     if (!atomic_load_explicit(&is_recording, memory_order_acquire))
         return false;
-    if (is_inside) {
+    if (is_inside || rth__lock_inner_held_sigsafe()) {
         atomic_fetch_add_explicit(&lost_nested, 1, memory_order_relaxed);
         return false;
     }

@@ -87,8 +87,8 @@ static void wait_for_line(const char *said)
 int main(int argc, char **argv)
 {
     pthread_t threads[THREADS_MAX];
-    int count = argc > 2 ? atoi(argv[1]) : 0;
-    steps = argc > 2 ? atol(argv[2]) : 0;
+    int count = argc > 2 ? (int)strtol(argv[1], NULL, 10) : 0;
+    steps = argc > 2 ? strtol(argv[2], NULL, 10) : 0;
     if (count < 1 || count > THREADS_MAX)
         return 2;
     wait_for_line("ready");

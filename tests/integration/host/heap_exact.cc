@@ -414,7 +414,7 @@ static void expect_all()
         expect(name, 4, 1280, 1, 128);
     for (const char *name : {"by_new_aligned_nothrow", "by_new_array_aligned_nothrow"})
         expect(name, 2, 384, 1, 128);
-    expect("by_new_that_throws", 1, -1, 0, 0); /* the exception */
+    expect("by_new_that_throws", -1, -1, 0, 0); /* exceptions */
     expect("by_vector", 11, 4 * 2047, 1, 4096);
     expect("by_string", 1, 501, 1, 501);
     expect("by_one_thread", 1000, 40000, 0, 0);

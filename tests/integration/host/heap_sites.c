@@ -104,7 +104,7 @@ static void wait_for_line(const char *said)
 
 int main(int argc, char **argv)
 {
-    threads = argc > 1 ? (size_t)atoi(argv[1]) : 1;
+    threads = argc > 1 ? strtoul(argv[1], NULL, 10) : 1;
     if (threads < 1 || threads > THREADS_MAX)
         return 2;
     for (size_t s = 0; s < SITES; s++) {

@@ -6,6 +6,9 @@
  *   signals MS         four threads allocate while a timer's signal at 1 kHz allocates on them, at
  *                      any instant (the allocator must be able to bear that)
  *   flagged MS         the same for any allocator: not while the thread itself is in an allocation
+ *   maps MS            four threads map and unmap memory while the signal's handler does, and
+ *                      allocates
+ *   small MS           threads on the smallest stack there is allocate
  *   forks N KIND       N children by fork, _Fork or clone while eight threads allocate; each child
  *                      allocates and ends
  *   spawns N           N programs by posix_spawn and vfork, alternating, while threads allocate
@@ -16,6 +19,7 @@
  */
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -27,6 +31,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -193,11 +198,15 @@ extern "C" __attribute__((noinline)) void *storm_worker(void *seed_value)
 
 struct crew {
     std::vector<pthread_t> threads;
-    explicit crew(unsigned count)
+    explicit crew(unsigned count, void *(*body)(void *) = storm_worker, long stack_bytes = 0)
     {
+        pthread_attr_t attributes;
+        pthread_attr_init(&attributes);
+        if (stack_bytes != 0)
+            pthread_attr_setstacksize(&attributes, static_cast<size_t>(stack_bytes));
         for (unsigned long i = 0; i < count; i++) {
             pthread_t thread;
-            if (pthread_create(&thread, nullptr, storm_worker, reinterpret_cast<void *>(i)) != 0)
+            if (pthread_create(&thread, &attributes, body, reinterpret_cast<void *>(i)) != 0)
                 fail("pthread_create");
             threads.push_back(thread);
         }
@@ -262,6 +271,64 @@ void signals(long ms, bool flagged)
         pthread_join(sender, nullptr);
     }
     std::printf("done rounds=%lu handled=%lu\n", rounds.load(), handled.load());
+}
+
+/* ---- mappings -------------------------------------------------------------------------------- */
+
+extern "C" __attribute__((noinline)) void storm_mapping_handler(int)
+{
+    int saved_errno = errno;
+    void *block = std::malloc(77);
+    keep(block);
+    std::free(block);
+    void *pages = mmap(nullptr, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages != MAP_FAILED)
+        munmap(pages, 8192);
+    handled++;
+    errno = saved_errno;
+}
+
+extern "C" __attribute__((noinline)) void *storm_mapper(void *)
+{
+    while (!stop) {
+        void *pages =
+            mmap(nullptr, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (pages == MAP_FAILED)
+            fail("mmap");
+        pages = mremap(pages, 65536, 131072, MREMAP_MAYMOVE);
+        if (pages == MAP_FAILED || munmap(pages, 131072) != 0)
+            fail("mremap");
+        rounds++;
+    }
+    return nullptr;
+}
+
+void maps(long ms)
+{
+    struct sigaction action = {};
+    action.sa_handler = storm_mapping_handler;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGUSR1, &action, nullptr);
+    {
+        crew workers(4, storm_mapper);
+        pthread_t sender;
+        std::vector<pthread_t> threads = workers.threads;
+        if (pthread_create(&sender, nullptr, signaller, &threads) != 0)
+            fail("pthread_create");
+        sleep_ms(ms);
+        stop = true;
+        pthread_join(sender, nullptr);
+    }
+    std::printf("done rounds=%lu handled=%lu\n", rounds.load(), handled.load());
+}
+
+void small(long ms)
+{
+    {
+        crew workers(4, storm_worker, PTHREAD_STACK_MIN);
+        sleep_ms(ms);
+    }
+    std::printf("done rounds=%lu\n", rounds.load());
 }
 
 /* ---- children ------------------------------------------------------------------------------- */
@@ -373,6 +440,10 @@ int main(int argc, char **argv)
         short_threads(number);
     else if (mode == "signals" || mode == "flagged")
         signals(static_cast<long>(number), mode == "flagged");
+    else if (mode == "maps")
+        maps(static_cast<long>(number));
+    else if (mode == "small")
+        small(static_cast<long>(number));
     else if (mode == "forks" && argc > 3)
         forks(number, argv[3]);
     else if (mode == "spawns")

@@ -13,6 +13,13 @@
 
 #define REAL rth__alloc_real
 
+/* Its free is the first one, and the next one is not its own. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SKIP_BEHIND_A_SANITIZER() RTH_SKIP("the sanitizer's malloc comes before the originals")
+#else
+#define SKIP_BEHIND_A_SANITIZER() (void)0
+#endif
+
 static bool is_zero(const unsigned char *bytes, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -62,12 +69,13 @@ static void inside_the_look_up_blocks_come_from_the_arena(void **state)
 static void blocks_of_the_arena_live_on_after_the_look_up(void **state)
 {
     (void)state;
+    SKIP_BEHIND_A_SANITIZER();
     resolving = true;
     char *kept = REAL.malloc(100), *freed = REAL.malloc(50), *moved = REAL.malloc(30),
          *array = REAL.malloc(30);
-    strcpy(kept, "kept");
-    strcpy(moved, "moved");
-    strcpy(array, "array");
+    memcpy(kept, "kept", 5);
+    memcpy(moved, "moved", 6);
+    memcpy(array, "array", 6);
     char *grown = REAL.realloc(array, 60); /* still inside */
     REAL.free(freed);
     resolving = false;
@@ -105,6 +113,7 @@ static void blocks_of_the_arena_live_on_after_the_look_up(void **state)
 static void without_the_arena_nothing_stands_before_the_originals(void **state)
 {
     (void)state;
+    SKIP_BEHIND_A_SANITIZER();
     char *block = REAL.malloc(100);
     assert_non_null(block);
     assert_int_equal(boot_used, 0);

@@ -83,7 +83,7 @@ static bool leave(uintptr_t block)
 }
 
 #define SITE(name)                                                                                 \
-    static NOINLINE __attribute__((aligned(64))) void name(uintptr_t block, size_t bytes)          \
+    static NOINLINE __attribute__((aligned(1024))) void name(uintptr_t block, size_t bytes)        \
     {                                                                                              \
         wrapper(&self->heap, block, bytes);                                                        \
         __asm__ volatile("");                                                                      \
@@ -92,7 +92,7 @@ SITE(first_site)
 SITE(second_site)
 SITE(third_site)
 
-static NOINLINE __attribute__((aligned(64))) void unseen_site(uintptr_t block, size_t bytes)
+static NOINLINE __attribute__((aligned(1024))) void unseen_site(uintptr_t block, size_t bytes)
 {
     wrapper(NULL, block, bytes);
     __asm__ volatile("");
@@ -107,7 +107,7 @@ struct held {
 static bool is_in(rth_frame frame, const void *function)
 {
     uint64_t address = rth__frame_address(frame), start = (uint64_t)(uintptr_t)function;
-    return address >= start && address < start + 64;
+    return address >= start && address < start + 1024;
 }
 
 /* Of the rows whose innermost frame is in that function; NULL: of those without a stack. */

@@ -12,7 +12,7 @@
 #include "record/loader.h"
 #include "unwind/unwind.h"
 
-#define NOINLINE     __attribute__((noinline, aligned(64)))
+#define NOINLINE     __attribute__((noinline, aligned(1024)))
 #define WRAPPER_CODE __attribute__((noinline, section("test_waiting_code")))
 
 extern const char __start_test_waiting_code[], __stop_test_waiting_code[];
@@ -84,7 +84,7 @@ static void resolve(void)
 static bool is_in(rth_frame frame, const void *function)
 {
     uint64_t address = rth__frame_address(frame), start = (uint64_t)(uintptr_t)function;
-    return address >= start && address < start + 64;
+    return address >= start && address < start + 1024;
 }
 
 static void a_stack_is_walked_with_the_rows_that_came_later(void **state)
