@@ -7,8 +7,9 @@
  *                             then the first two on two threads at once
  *   bench_heap sample DEPTH   64 bytes, called DEPTH frames deep, to be run at a small interval
  *
- * Waits for a byte of input, so that a hooked one is past its start; prints a line of JSON; and waits
- * for the end of its input, so that it can be asked what it counted. Every value is the least of several passes: what a busy machine adds is not ours.
+ * Waits for a byte of input, so that a hooked one is past its start; prints a line of JSON; and
+ * waits for the end of its input, so that it can be asked what it counted. Every value is the least
+ * of several passes: what a busy machine adds is not ours.
  */
 #include <execinfo.h>
 #include <pthread.h>
@@ -145,7 +146,8 @@ static double two_threads_ns(pairs_fn pairs)
     return (ns + other.ns) / 2;
 }
 
-/* ---- deep in the stack ------------------------------------------------------------------------ */
+/* ---- deep in the stack ------------------------------------------------------------------------
+ */
 
 static double sample_pair_ns;
 

@@ -47,16 +47,16 @@ static void die(const char *what)
 /* Writes one request; returns its length. */
 typedef size_t (*request_fn)(char *to, unsigned key);
 
-static const char redis_value[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+static const char redis_value[] =
+    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 static const char memcached_value[] =
     "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123"
     "456789";
 
 static size_t redis_set(char *to, unsigned key)
 {
-    return (size_t)snprintf(to, REQUEST_BYTES,
-                            "*3\r\n$3\r\nSET\r\n$10\r\nkey:%06u\r\n$64\r\n%s\r\n", key,
-                            redis_value);
+    return (size_t)snprintf(
+        to, REQUEST_BYTES, "*3\r\n$3\r\nSET\r\n$10\r\nkey:%06u\r\n$64\r\n%s\r\n", key, redis_value);
 }
 static size_t redis_get(char *to, unsigned key)
 {
@@ -197,7 +197,8 @@ static void postgres_log_in(int fd)
     }
 }
 
-/* ---- requests made ready ----------------------------------------------------------------------- */
+/* ---- requests made ready -----------------------------------------------------------------------
+ */
 
 static void fill(int fd, size_t answer_length)
 {
@@ -234,14 +235,15 @@ static void prepare(int fd)
             state = state * 1103515245u + 12345u;
             unsigned key = (state >> 8) % KEYS;
             bool is_write = protocol->write != NULL && serial++ % protocol->write_every == 0;
-            batch->length += (is_write ? protocol->write : protocol->read)(
-                batch->bytes + batch->length, key);
+            batch->length +=
+                (is_write ? protocol->write : protocol->read)(batch->bytes + batch->length, key);
             batch->answer_length += is_write ? write_length : read_length;
         }
     }
 }
 
-/* ---- the load --------------------------------------------------------------------------------- */
+/* ---- the load ---------------------------------------------------------------------------------
+ */
 
 static uint64_t now_ns(void)
 {

@@ -61,8 +61,8 @@ bool rth__lock_inner_held_sigsafe(void)
 
 void rth__lock(struct rth_lock *lock)
 {
-    rank_push(lock);
     inner_enter(lock);
+    rank_push(lock);
     uint32_t seen = LOCK_FREE;
     if (atomic_compare_exchange_strong_explicit(&lock->word, &seen, LOCK_HELD, memory_order_acquire,
                                                 memory_order_relaxed))

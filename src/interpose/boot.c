@@ -26,7 +26,7 @@
  *
  * Failure. Anything that does not work out leaves the call, or the environment, as it was.
  *
- * Cost. About sixty symbol look-ups before main; one load per call without a runtime, two with
+ * Cost. Some two hundred symbol look-ups before main; one load per call without a runtime, two with
  * one; a system call more on exec, spawn, set*id and sigaction, which are rare.
  */
 #include "interpose/boot.h"

@@ -57,6 +57,23 @@ static inline bool rth__heap_is_relocated(void)
 #endif
 }
 
+/* The calling thread's block, as rth__self; false: not relocated, as above. The offset that tells
+ * is the one that leads there, so that it is read once. */
+static inline bool rth__heap_self(struct rth_thread_shared **ret_self)
+{
+#if defined(__x86_64__)
+    intptr_t offset;
+    __asm__ volatile("movq rth__self@gottpoff(%%rip), %0" : "=r"(offset));
+    if (RTH__UNLIKELY(offset == 0))
+        return false;
+    /* Not by __seg_fs, whose accesses sanitizers of gcc 12 check at a wrong address. */
+    __asm__ volatile("movq %%fs:(%1), %0" : "=r"(*ret_self) : "r"(offset));
+#else
+    *ret_self = rth__self;
+#endif
+    return true;
+}
+
 /* The interposer's own malloc, whoever comes first; and the one that a program's calls reach first
  * if they do not get from there to ours, else ours. Once, on a thread of the program. */
 const void *rth__heap_own_malloc(void);
@@ -80,6 +97,15 @@ static inline void rth__heap_count(uint64_t before, const void *block, size_t si
 {
     if (RTH__LIKELY(block != NULL) && rth__heap_allocs() == before)
         rth__heap_allocated(block, size_bytes);
+}
+
+/* Looks at one of the two bits, for the shortest way: what it lets through is asked again. */
+static inline bool rth__heap_might_hold(const void *block)
+{
+    const struct rth_heap_filter *filter = __atomic_load_n(&rth__heap_filter, __ATOMIC_ACQUIRE);
+    uint64_t hash = rth__heap_filter_hash((uintptr_t)block);
+    uint64_t word = __atomic_load_n(&filter->words[hash >> filter->shift], __ATOMIC_RELAXED);
+    return RTH__UNLIKELY(word >> (hash >> 32 & 63) & 1);
 }
 
 /* Before an original that frees. */

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 
 #define EXPORT_HEAP_CODE RTH__EXPORT RTH__HEAP_CODE
+/* At the start of a cache line: 0.2 to 0.6 ns of a pair, by bench/run.py heap. */
+#define OWN_LINES __attribute__((aligned(64)))
 
 RTH__EXPORT void free_sized(void *block, size_t size_bytes);
 RTH__EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size_bytes);
@@ -43,11 +45,11 @@ RTH__HEAP_CODE __attribute__((noinline)) static void *malloc_unseen(size_t size_
     return block;
 }
 
-EXPORT_HEAP_CODE void *malloc(size_t size_bytes)
+OWN_LINES EXPORT_HEAP_CODE void *malloc(size_t size_bytes)
 {
-    if (!rth__heap_is_relocated())
+    struct rth_thread_shared *self;
+    if (!rth__heap_self(&self))
         return rth__boot_alloc(size_bytes, 0);
-    struct rth_thread_shared *self = rth__self;
     if (RTH__UNLIKELY(self == NULL))
         return malloc_unseen(size_bytes);
     self->heap.allocs++;
@@ -73,18 +75,17 @@ RTH__HEAP_CODE __attribute__((noinline)) static void free_sampled(void *block)
     rth__alloc_real.free(block);
 }
 
-EXPORT_HEAP_CODE void free(void *block)
+OWN_LINES EXPORT_HEAP_CODE void free(void *block)
 {
-    if (block == NULL || !rth__heap_is_relocated())
+    struct rth_thread_shared *self;
+    if (block == NULL || !rth__heap_self(&self))
         return;
-    struct rth_thread_shared *self = rth__self;
     if (RTH__UNLIKELY(self == NULL)) {
         free_unseen(block);
         return;
     }
     self->heap.frees++;
-    if (RTH__UNLIKELY(rth__heap_filter_may_hold(
-            __atomic_load_n(&rth__heap_filter, __ATOMIC_ACQUIRE), (uintptr_t)block))) {
+    if (rth__heap_might_hold(block)) {
         free_sampled(block);
         return;
     }

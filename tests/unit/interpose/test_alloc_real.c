@@ -130,7 +130,7 @@ static void the_arena_ends_and_says_so(void **state)
     (void)state;
     resolving = true;
     errno = 0;
-    assert_null(REAL.malloc(BOOT_BYTES));
+    assert_null(REAL.malloc(RTH__BOOT_BYTES));
     assert_int_equal(errno, ENOMEM);
     assert_null(REAL.malloc(SIZE_MAX));
     assert_null(REAL.calloc(SIZE_MAX / 2, 3));
