@@ -213,7 +213,7 @@ static void *sleep_for_ever(void *argument)
 int main(int argc, char **argv)
 {
     bool is_sample = argc == 3 && strcmp(argv[1], "sample") == 0;
-    int depth = is_sample ? atoi(argv[2]) : 0, status = 0;
+    int depth = is_sample ? (int)strtol(argv[2], NULL, 10) : 0, status = 0;
     if (!(argc == 2 && strcmp(argv[1], "pairs") == 0) && (depth < 1 || depth > FRAMES_MAX)) {
         (void)fprintf(stderr, "usage: bench_heap pairs | bench_heap sample DEPTH   (1 to %d)\n",
                       FRAMES_MAX);

@@ -42,6 +42,15 @@ static void die(const char *what)
     exit(1);
 }
 
+/* 0: no number from 1 to max. */
+static unsigned number(const char *text, unsigned max)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    bool is_whole = end != text && (*end == '\0' || *end == '\n');
+    return is_whole && value <= max ? (unsigned)value : 0;
+}
+
 /* ---- protocols ------------------------------------------------------------------------------ */
 
 /* Writes one request; returns its length. */
@@ -132,7 +141,7 @@ static int connect_to(const char *address)
             die("the path is too long");
         memcpy(local.sun_path, address, strlen(address) + 1);
     } else {
-        port.sin_port = htons((uint16_t)atoi(address));
+        port.sin_port = htons((uint16_t)number(address, UINT16_MAX));
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     }
     if (connect(fd, is_path ? (const void *)&local : (const void *)&port,
@@ -317,10 +326,9 @@ int main(int argc, char **argv)
             protocol = &protocols[i];
     if (protocol == NULL)
         return usage();
-    connection_count = (unsigned)atoi(argv[3]);
-    pipeline = (unsigned)atoi(argv[4]);
-    if (connection_count < 1 || connection_count > CONNECTIONS_MAX || pipeline < 1 ||
-        pipeline > PIPELINE_MAX)
+    connection_count = number(argv[3], CONNECTIONS_MAX);
+    pipeline = number(argv[4], PIPELINE_MAX);
+    if (connection_count == 0 || pipeline == 0)
         return usage();
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     for (unsigned i = 0; i < connection_count; i++) {
@@ -336,8 +344,8 @@ int main(int argc, char **argv)
     (void)printf("ready\n");
     char line[32];
     while (fflush(stdout) == 0 && fgets(line, sizeof(line), stdin) != NULL) {
-        int milliseconds = atoi(line);
-        if (milliseconds < 1 || milliseconds > FAR_MS)
+        unsigned milliseconds = number(line, FAR_MS);
+        if (milliseconds == 0)
             return usage();
         load(epoll_fd, (uint64_t)milliseconds * 1000000u);
     }
