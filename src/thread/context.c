@@ -340,8 +340,19 @@ static void status(struct rth_json *json)
     rth__json_member_uint(json, "threads_unseen", rth__context_unseen_count());
 }
 
+/* The tables are made before threads of the program can meet in making them. Without rth_start, or
+ * without memory, the first label makes them. */
+static int start(char *ret_reason, size_t reason_size)
+{
+    (void)ret_reason;
+    (void)reason_size;
+    (void)rth__label_sets_ready();
+    return 0;
+}
+
 const struct rth_capability rth__labels_capability = {
     .name = "labels",
+    .start = start,
     .child_reset = child_reset,
     .status = status,
 };
