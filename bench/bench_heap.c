@@ -7,8 +7,9 @@
  *                             then the first two on two threads at once
  *   bench_heap sample DEPTH   64 bytes, called DEPTH frames deep, to be run at a small interval
  *
- * Prints a line of JSON and waits for the end of its input, so that a hooked one can be asked what
- * it counted. Every value is the least of several passes: what a busy machine adds is not ours.
+ * Waits for a byte of input, so that a hooked one is past its start; prints a line of JSON; and
+ * waits for the end of its input, so that it can be asked what it counted. Every value is the least
+ * of several passes: what a busy machine adds is not ours.
  */
 #include <execinfo.h>
 #include <pthread.h>
@@ -145,7 +146,8 @@ static double two_threads_ns(pairs_fn pairs)
     return (ns + other.ns) / 2;
 }
 
-/* ---- deep in the stack ------------------------------------------------------------------------ */
+/* ---- deep in the stack ------------------------------------------------------------------------
+ */
 
 static double sample_pair_ns;
 
@@ -211,7 +213,7 @@ static void *sleep_for_ever(void *argument)
 int main(int argc, char **argv)
 {
     bool is_sample = argc == 3 && strcmp(argv[1], "sample") == 0;
-    int depth = is_sample ? atoi(argv[2]) : 0, status = 0;
+    int depth = is_sample ? (int)strtol(argv[2], NULL, 10) : 0, status = 0;
     if (!(argc == 2 && strcmp(argv[1], "pairs") == 0) && (depth < 1 || depth > FRAMES_MAX)) {
         (void)fprintf(stderr, "usage: bench_heap pairs | bench_heap sample DEPTH   (1 to %d)\n",
                       FRAMES_MAX);
@@ -221,6 +223,8 @@ int main(int argc, char **argv)
     pthread_t idle;
     if (pthread_create(&idle, NULL, sleep_for_ever, NULL) != 0)
         return 1;
+    char byte;
+    (void)!read(STDIN_FILENO, &byte, 1);
     pin(0);
     mix_make();
     for (size_t i = 0; i < HELD_BLOCKS; i++)
@@ -230,7 +234,6 @@ int main(int argc, char **argv)
     else
         pairs();
     (void)fflush(stdout);
-    char byte;
     while (read(STDIN_FILENO, &byte, 1) > 0)
         ;
     return status;

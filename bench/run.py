@@ -9,55 +9,24 @@ import argparse
 import glob
 import json
 import os
-import platform
-import random
 import re
 import shutil
 import signal
-import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 
+import heap
+import services
+from measure import free_port, machine, summary
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-
-def machine():
-    cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo")
-                if line.startswith("model name")), "unknown")
-    commit = subprocess.run(["git", "-C", HERE, "rev-parse", "HEAD"], capture_output=True,
-                            text=True).stdout.strip()
-    compiler = subprocess.run(["cc", "--version"], capture_output=True,
-                              text=True).stdout.split("\n")[0]
-    return {"kernel": platform.release(), "cpu": cpu, "cores": os.cpu_count(),
-            "compiler": compiler, "commit": commit}
-
-
-def interval(values, rounds=2000):
-    """95 % bootstrap interval of the median, fixed seed."""
-    dice = random.Random(1)
-    medians = sorted(statistics.median(dice.choices(values, k=len(values)))
-                     for _ in range(rounds))
-    return medians[int(rounds * 0.025)], medians[int(rounds * 0.975)]
-
-
-def summary(values):
-    low, high = interval(values)
-    return {"median": statistics.median(values), "ci95": [low, high], "min": min(values),
-            "max": max(values), "n": len(values)}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 QUESTIONS = ["startup", "idle", "fork", "prefork", "footprint", "unwind", "symbols",
-             "cpu_sampler", "thread_dump", "labels", "wall"]
+             "cpu_sampler", "thread_dump", "labels", "wall", "heap",
+             "services", "redis_memory"]
 
 # What `rthooks run` adds to a process: rth-admin and rth-work.
 SERVICE_THREADS = 2
@@ -277,6 +246,15 @@ class Bench:
             print("labels, %s: %s" % (kind, ", ".join(
                 "%s %.2f" % (name, value["median"] if isinstance(value, dict) else value)
                 for name, value in values.items())))
+
+    def heap(self):
+        heap.ask(self)
+
+    def services(self):
+        services.ask(self)
+
+    def redis_memory(self):
+        services.ask_redis_memory(self)
 
     def thread_dump(self):
         """1,000 sleeping threads."""

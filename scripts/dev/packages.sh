@@ -20,11 +20,12 @@ packages_for() {
         test)
             echo libcmocka-dev python3 git clang-14 libclang-rt-14-dev llvm-14
             echo memcached nginx-light postgresql prometheus util-linux musl-tools libcap2-bin
-            echo strace gdb binutils
+            echo libjemalloc-dev strace gdb binutils
+            echo libjemalloc2 libtcmalloc-minimal4 libgoogle-perftools4 libmimalloc2.0
             echo libmicrohttpd-dev libsqlite3-dev libuv1-dev libevent-dev
             ;;
         # The peers that our own parts are measured beside.
-        bench) echo libunwind8 libgoogle-perftools4 ;;
+        bench) echo libunwind8 libgoogle-perftools4 libjemalloc2 libmimalloc2.0 ;;
         lint) echo clang-format-14 shellcheck universal-ctags ;;
         esac
     done

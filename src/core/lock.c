@@ -38,8 +38,30 @@ static void rank_pop(const struct rth_lock *lock)
 #define rank_pop(lock)  ((void)(lock))
 #endif
 
+/* Counted before a lock is taken and after it is given back: the thread's signal handlers never see
+ * too few. */
+static __thread unsigned inner_held __attribute__((tls_model("initial-exec")));
+
+static void inner_enter(const struct rth_lock *lock)
+{
+    inner_held += lock->rank >= RTH_RANK_SITES;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void inner_leave(const struct rth_lock *lock)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    inner_held -= lock->rank >= RTH_RANK_SITES;
+}
+
+bool rth__lock_inner_held_sigsafe(void)
+{
+    return inner_held != 0;
+}
+
 void rth__lock(struct rth_lock *lock)
 {
+    inner_enter(lock);
     rank_push(lock);
     uint32_t seen = LOCK_FREE;
     if (atomic_compare_exchange_strong_explicit(&lock->word, &seen, LOCK_HELD, memory_order_acquire,
@@ -54,9 +76,12 @@ void rth__lock(struct rth_lock *lock)
 bool rth__lock_try_sigsafe(struct rth_lock *lock)
 {
     uint32_t seen = LOCK_FREE;
+    inner_enter(lock);
     if (!atomic_compare_exchange_strong_explicit(&lock->word, &seen, LOCK_HELD,
-                                                 memory_order_acquire, memory_order_relaxed))
+                                                 memory_order_acquire, memory_order_relaxed)) {
+        inner_leave(lock);
         return false;
+    }
     rank_push(lock);
     return true;
 }
@@ -66,6 +91,7 @@ void rth__unlock(struct rth_lock *lock)
     rank_pop(lock);
     if (atomic_exchange_explicit(&lock->word, LOCK_FREE, memory_order_release) == LOCK_WAITERS)
         rth__futex_wake_sigsafe(&lock->word, 1);
+    inner_leave(lock);
 }
 
 void rth__lock_reset(struct rth_lock *lock)

@@ -44,6 +44,11 @@ void rth__unlock(struct rth_lock *lock);
 /* In a child, before any other thread exists: whoever held it is gone. */
 void rth__lock_reset(struct rth_lock *lock);
 
+/* Whether the calling thread holds a lock of the rank of the sites or above, or is about to: a
+ * handler has interrupted it there. Who records at any instant, on threads of the host, then must
+ * not. */
+bool rth__lock_inner_held_sigsafe(void);
+
 static inline void rth__unlock_scoped(struct rth_lock **lock)
 {
     rth__unlock(*lock);

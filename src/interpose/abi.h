@@ -166,8 +166,8 @@ struct rth_interpose_ops {
     bool (*heap_forget_nomalloc)(const void *block, struct rth_heap_sample *ret_sample);
     void (*heap_remember_nomalloc)(const struct rth_heap_sample *sample);
 
-    /* Mappings. Called around mmap, munmap and mremap, from allocators under their own locks and
-     * from signal handlers: no malloc, and no lock that anybody holds while he calls it.
+    /* Mappings. Called around mmap, munmap, mremap and sbrk, from allocators under their own locks
+     * and from signal handlers: no malloc, and no lock that anybody holds while he calls it.
      * mark: taken before memory goes; what is told later is newer than it. removed: what is older
      * than the mark is gone there; another thread may have been given the place meanwhile.
      * is_known: whether mremap is about to change memory that was told of.
@@ -216,7 +216,8 @@ struct rth_interpose_info {
     /* Where the runtime publishes the filter of sampled blocks. */
     const struct rth_heap_filter **heap_filter;
     /* The allocator's functions as the interposer forwards to them, to tell whose they are; the
-     * malloc that the program's calls reach first, and the interposer's own, which it should be. */
+     * malloc that the program's calls reach first, and the interposer's own. They are the same too
+     * when the first one goes on to ours. */
     const void *real_malloc, *real_free;
     const void *first_malloc, *own_malloc;
     /* The code of the allocation wrappers: frames in it, and what they call, are not the site. */

@@ -10,17 +10,13 @@
 
 /* ---- the arena ----------------------------------------------------------------------------- */
 
-#define BOOT_BYTES     (64u * 1024)
 #define BOOT_ALIGNMENT 16u
+/* That of the arena; who asks for more gets nothing. */
+#define BOOT_ALIGNMENT_MAX 4096u
 
 /* Before each block its size. */
-static _Alignas(4096) unsigned char boot_memory[BOOT_BYTES];
+_Alignas(BOOT_ALIGNMENT_MAX) unsigned char rth__boot_memory[RTH__BOOT_BYTES];
 static size_t boot_used;
-
-bool rth__boot_owns(const void *block)
-{
-    return (uintptr_t)block - (uintptr_t)boot_memory < BOOT_BYTES;
-}
 
 size_t rth__boot_size(const void *block)
 {
@@ -33,17 +29,17 @@ void *rth__boot_alloc(size_t size_bytes, size_t alignment)
 {
     if (alignment < BOOT_ALIGNMENT)
         alignment = BOOT_ALIGNMENT;
-    if (size_bytes > BOOT_BYTES || alignment > BOOT_BYTES)
+    if (size_bytes > RTH__BOOT_BYTES || alignment > BOOT_ALIGNMENT_MAX)
         return NULL;
     size_t used = __atomic_load_n(&boot_used, __ATOMIC_RELAXED), offset;
     do {
         offset = (used + BOOT_ALIGNMENT + alignment - 1) & ~(alignment - 1);
-        if (offset + size_bytes > BOOT_BYTES)
+        if (offset + size_bytes > RTH__BOOT_BYTES)
             return NULL;
     } while (!__atomic_compare_exchange_n(&boot_used, &used, offset + size_bytes, true,
                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-    memcpy(boot_memory + offset - BOOT_ALIGNMENT, &size_bytes, sizeof(size_bytes));
-    return boot_memory + offset;
+    memcpy(rth__boot_memory + offset - BOOT_ALIGNMENT, &size_bytes, sizeof(size_bytes));
+    return rth__boot_memory + offset;
 }
 
 static void *boot_or_fail(void *block)

@@ -48,7 +48,12 @@ void *rth__alloc_find(const char *name);
 
 /* The arena, for who is called too early. alignment: a power of two; 0 for the usual one. */
 void *rth__boot_alloc(size_t size_bytes, size_t alignment);
-bool rth__boot_owns(const void *block);
+#define RTH__BOOT_BYTES (64u * 1024)
+extern unsigned char rth__boot_memory[RTH__BOOT_BYTES] __attribute__((visibility("hidden")));
+static inline bool rth__boot_owns(const void *block)
+{
+    return (uintptr_t)block - (uintptr_t)rth__boot_memory < RTH__BOOT_BYTES;
+}
 size_t rth__boot_size(const void *block);
 
 #endif /* RTH_INTERPOSE_ALLOC_REAL_H */

@@ -26,11 +26,12 @@
  *
  * Failure. Anything that does not work out leaves the call, or the environment, as it was.
  *
- * Cost. About sixty symbol look-ups before main; one load per call without a runtime, two with
+ * Cost. Some two hundred symbol look-ups before main; one load per call without a runtime, two with
  * one; a system call more on exec, spawn, set*id and sigaction, which are rare.
  */
 #include "interpose/boot.h"
 
+#include "interpose/entry.h"
 #include "interpose/environment.h"
 #include "interpose/real.h"
 
@@ -122,6 +123,8 @@ const struct rth__boot *rth__interpose_boot(void)
         return &boot;
     int saved_errno = errno;
     (void)rth__real();
+    (void)rth__alloc_resolve();
+    rth__entries_resolve();
     boot.pid = rth__raw_getpid_sigsafe();
     /* A privileged program must not be steered by its caller's environment. */
     if (getauxval(AT_SECURE) == 0)

@@ -16,6 +16,7 @@
 #include "interpose/ops.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 #define RTH__LIKELY(condition)   __builtin_expect(!!(condition), 1)
 #define RTH__UNLIKELY(condition) __builtin_expect(!!(condition), 0)
@@ -39,6 +40,45 @@ void rth__heap_freed_unseen(void);
 bool rth__heap_forget(const void *block, struct rth_heap_sample *ret_sample);
 void rth__heap_remember(const struct rth_heap_sample *sample);
 
+/*
+ * Code selectors (IFUNC resolvers) of objects that the loader relocates before this one may
+ * allocate; then there is neither a thread-local pointer nor a way out of here. The loader's offset
+ * of the pointer, which is never zero once it is written, tells. True: go on.
+ */
+static inline bool rth__heap_is_relocated(void)
+{
+#if defined(__x86_64__)
+    intptr_t offset;
+    /* volatile: not to be taken out of the branch that it guards */
+    __asm__ volatile("movq rth__self@gottpoff(%%rip), %0" : "=r"(offset));
+    return RTH__LIKELY(offset != 0);
+#else
+    return true;
+#endif
+}
+
+/* The calling thread's block, as rth__self; false: not relocated, as above. The offset that tells
+ * is the one that leads there, so that it is read once. */
+static inline bool rth__heap_self(struct rth_thread_shared **ret_self)
+{
+#if defined(__x86_64__)
+    intptr_t offset;
+    __asm__ volatile("movq rth__self@gottpoff(%%rip), %0" : "=r"(offset));
+    if (RTH__UNLIKELY(offset == 0))
+        return false;
+    /* Not by __seg_fs, whose accesses sanitizers of gcc 12 check at a wrong address. */
+    __asm__ volatile("movq %%fs:(%1), %0" : "=r"(*ret_self) : "r"(offset));
+#else
+    *ret_self = rth__self;
+#endif
+    return true;
+}
+
+/* The interposer's own malloc, whoever comes first; and the one that a program's calls reach first
+ * if they do not get from there to ours, else ours. Once, on a thread of the program. */
+const void *rth__heap_own_malloc(void);
+const void *rth__heap_first_malloc(void);
+
 /* How often the thread has allocated so far, by its wrappers' count. */
 static inline uint64_t rth__heap_allocs(void)
 {
@@ -57,6 +97,15 @@ static inline void rth__heap_count(uint64_t before, const void *block, size_t si
 {
     if (RTH__LIKELY(block != NULL) && rth__heap_allocs() == before)
         rth__heap_allocated(block, size_bytes);
+}
+
+/* Looks at one of the two bits, for the shortest way: what it lets through is asked again. */
+static inline bool rth__heap_might_hold(const void *block)
+{
+    const struct rth_heap_filter *filter = __atomic_load_n(&rth__heap_filter, __ATOMIC_ACQUIRE);
+    uint64_t hash = rth__heap_filter_hash((uintptr_t)block);
+    uint64_t word = __atomic_load_n(&filter->words[hash >> filter->shift], __ATOMIC_RELAXED);
+    return RTH__UNLIKELY(word >> (hash >> 32 & 63) & 1);
 }
 
 /* Before an original that frees. */

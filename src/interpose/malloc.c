@@ -16,26 +16,11 @@
 #include <stdlib.h>
 
 #define EXPORT_HEAP_CODE RTH__EXPORT RTH__HEAP_CODE
+/* At the start of a cache line: 0.2 to 0.6 ns of a pair, by bench/run.py heap. */
+#define OWN_LINES __attribute__((aligned(64)))
 
 RTH__EXPORT void free_sized(void *block, size_t size_bytes);
 RTH__EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size_bytes);
-
-/*
- * Code selectors (IFUNC resolvers) of objects that the loader relocates before this one may
- * allocate; then there is neither a thread-local pointer nor a way out of here. The loader's offset
- * of the pointer, which is never zero once it is written, tells. True: go on.
- */
-static inline bool relocated(void)
-{
-#if defined(__x86_64__)
-    intptr_t offset;
-    /* volatile: not to be taken out of the branch that it guards */
-    __asm__ volatile("movq rth__self@gottpoff(%%rip), %0" : "=r"(offset));
-    return RTH__LIKELY(offset != 0);
-#else
-    return true;
-#endif
-}
 
 /* ---- malloc and free ----------------------------------------------------------------------- */
 
@@ -60,18 +45,19 @@ RTH__HEAP_CODE __attribute__((noinline)) static void *malloc_unseen(size_t size_
     return block;
 }
 
-EXPORT_HEAP_CODE void *malloc(size_t size_bytes)
+OWN_LINES EXPORT_HEAP_CODE void *malloc(size_t size_bytes)
 {
-    if (!relocated())
+    struct rth_thread_shared *self;
+    if (!rth__heap_self(&self))
         return rth__boot_alloc(size_bytes, 0);
-    struct rth_thread_shared *self = rth__self;
     if (RTH__UNLIKELY(self == NULL))
         return malloc_unseen(size_bytes);
     self->heap.allocs++;
     /* Nobody gets so many bytes that the sum goes round. */
     bool is_too_many = __builtin_add_overflow(self->heap.bytes, size_bytes, &self->heap.bytes);
     if (RTH__UNLIKELY(is_too_many) ||
-        RTH__UNLIKELY(self->heap.bytes >= __atomic_load_n(&self->heap.due, __ATOMIC_RELAXED)))
+        RTH__UNLIKELY(self->heap.bytes >=
+                      atomic_load_explicit(&self->heap.due, memory_order_relaxed)))
         return malloc_due(self, size_bytes);
     return rth__alloc_real.malloc(size_bytes);
 }
@@ -89,22 +75,30 @@ RTH__HEAP_CODE __attribute__((noinline)) static void free_sampled(void *block)
     rth__alloc_real.free(block);
 }
 
-EXPORT_HEAP_CODE void free(void *block)
+OWN_LINES EXPORT_HEAP_CODE void free(void *block)
 {
-    if (block == NULL || !relocated())
+    struct rth_thread_shared *self;
+    if (block == NULL || !rth__heap_self(&self))
         return;
-    struct rth_thread_shared *self = rth__self;
     if (RTH__UNLIKELY(self == NULL)) {
         free_unseen(block);
         return;
     }
     self->heap.frees++;
-    if (RTH__UNLIKELY(rth__heap_filter_may_hold(
-            __atomic_load_n(&rth__heap_filter, __ATOMIC_ACQUIRE), (uintptr_t)block))) {
+    if (rth__heap_might_hold(block)) {
         free_sampled(block);
         return;
     }
     rth__alloc_real.free(block);
+}
+
+/* The name `malloc` leads to whoever comes first; this one is ours alone. */
+__asm__(".hidden rth__own_malloc\n.globl rth__own_malloc\n.set rth__own_malloc, malloc");
+extern const char rth__own_malloc[] __attribute__((visibility("hidden")));
+
+const void *rth__heap_own_malloc(void)
+{
+    return rth__own_malloc;
 }
 
 /* ---- the rest ------------------------------------------------------------------------------ */
@@ -112,7 +106,7 @@ EXPORT_HEAP_CODE void free(void *block)
 EXPORT_HEAP_CODE void *calloc(size_t count, size_t size_bytes)
 {
     size_t total = 0;
-    if (!relocated())
+    if (!rth__heap_is_relocated())
         return __builtin_mul_overflow(count, size_bytes, &total) ? NULL : rth__boot_alloc(total, 0);
     uint64_t before = rth__heap_allocs();
     void *block = rth__alloc_real.calloc(count, size_bytes);
@@ -122,7 +116,7 @@ EXPORT_HEAP_CODE void *calloc(size_t count, size_t size_bytes)
 
 EXPORT_HEAP_CODE void *realloc(void *block, size_t size_bytes)
 {
-    if (!relocated())
+    if (!rth__heap_is_relocated())
         return block == NULL ? rth__boot_alloc(size_bytes, 0) : NULL;
     struct rth__heap_move move;
     rth__heap_move_begin(&move, block);
@@ -146,6 +140,8 @@ EXPORT_HEAP_CODE void *reallocarray(void *block, size_t count, size_t size_bytes
 
 EXPORT_HEAP_CODE void *memalign(size_t alignment, size_t size_bytes)
 {
+    if (!rth__heap_is_relocated())
+        return rth__boot_alloc(size_bytes, alignment);
     uint64_t before = rth__heap_allocs();
     void *block = rth__alloc_real.memalign(alignment, size_bytes);
     rth__heap_count(before, block, size_bytes);
@@ -154,6 +150,8 @@ EXPORT_HEAP_CODE void *memalign(size_t alignment, size_t size_bytes)
 
 EXPORT_HEAP_CODE void *aligned_alloc(size_t alignment, size_t size_bytes)
 {
+    if (!rth__heap_is_relocated())
+        return rth__boot_alloc(size_bytes, alignment);
     uint64_t before = rth__heap_allocs();
     void *block = rth__alloc_real.aligned_alloc(alignment, size_bytes);
     rth__heap_count(before, block, size_bytes);
@@ -162,6 +160,10 @@ EXPORT_HEAP_CODE void *aligned_alloc(size_t alignment, size_t size_bytes)
 
 EXPORT_HEAP_CODE int posix_memalign(void **ret_block, size_t alignment, size_t size_bytes)
 {
+    if (!rth__heap_is_relocated()) {
+        *ret_block = rth__boot_alloc(size_bytes, alignment);
+        return *ret_block != NULL ? 0 : ENOMEM;
+    }
     uint64_t before = rth__heap_allocs();
     int error = rth__alloc_real.posix_memalign(ret_block, alignment, size_bytes);
     if (error == 0)
@@ -171,6 +173,8 @@ EXPORT_HEAP_CODE int posix_memalign(void **ret_block, size_t alignment, size_t s
 
 EXPORT_HEAP_CODE void *valloc(size_t size_bytes)
 {
+    if (!rth__heap_is_relocated())
+        return rth__boot_alloc(size_bytes, 4096);
     uint64_t before = rth__heap_allocs();
     void *block = rth__alloc_real.valloc(size_bytes);
     rth__heap_count(before, block, size_bytes);
@@ -179,6 +183,8 @@ EXPORT_HEAP_CODE void *valloc(size_t size_bytes)
 
 EXPORT_HEAP_CODE void *pvalloc(size_t size_bytes)
 {
+    if (!rth__heap_is_relocated())
+        return rth__boot_alloc((size_bytes + 4095) & ~(size_t)4095, 4096);
     uint64_t before = rth__heap_allocs();
     void *block = rth__alloc_real.pvalloc(size_bytes);
     rth__heap_count(before, block, size_bytes);

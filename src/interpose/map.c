@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmap, munmap and mremap: pass through, and tell the runtime which memory the host got and gave
- * back. That is how an allocator shows whose functions nothing can wrap, because they are inside
- * the program: it takes its memory from here.
+ * mmap, munmap, mremap and sbrk: pass through, and tell the runtime which memory the host got and
+ * gave back. That is how an allocator shows whose functions nothing can wrap, because they are
+ * inside the program: it takes its memory from here.
  *
- * What never comes here: libc's own mappings (its allocator's, thread stacks, stdio's) and the
- * dynamic loader's, which call the kernel without this name; raw system calls; and brk, which is
- * left alone, since moving one boundary up and down gives no pieces that could be told apart, and
- * whoever uses it beside libc's allocator is rare.
+ * What never comes here: libc's own mappings and its own breaks (its allocator's, thread stacks,
+ * stdio's) and the dynamic loader's, which call the kernel without these names; and raw system
+ * calls. brk itself is left alone: whoever moves the break uses sbrk.
  *
  * Allocators call these under their own locks, the dynamic loader's look-ups may allocate, and
  * signal handlers do map memory. So nothing here resolves anything: before the originals are known
@@ -110,4 +109,25 @@ RTH__EXPORT void *mremap(void *address, size_t length, size_t new_length, int fl
                                 (uintptr_t)__builtin_return_address(0));
     }
     return moved;
+}
+
+/* ---- sbrk ---------------------------------------------------------------------------------- */
+
+/* libc's under its other name, for early calls: where the break is only libc knows. */
+extern void *__sbrk(intptr_t increment);
+
+RTH__EXPORT void *sbrk(intptr_t increment)
+{
+    const struct rth_interpose_ops *ops = increment != 0 ? listener() : NULL;
+    const struct rth__real *real = known_originals();
+    uint64_t mark = ops != NULL ? ops->map_mark_nomalloc() : 0;
+    char *before = real != NULL ? real->sbrk(increment) : __sbrk(increment);
+    if (ops == NULL || before == (void *)-1)
+        return before;
+    if (increment > 0)
+        ops->map_added_nomalloc((uintptr_t)before, (size_t)increment, true,
+                                (uintptr_t)__builtin_return_address(0));
+    else
+        ops->map_removed_nomalloc(mark, (uintptr_t)before - (size_t)-increment, (size_t)-increment);
+    return before;
 }

@@ -5,22 +5,37 @@
  * next to malloc, and nothing but these wrappers sees them. A program that replaces an operator
  * itself is served by its own, and seen where that calls malloc.
  *
- * An operator that throws leaves through the wrapper, which has nothing to clean up. One that is
- * missing below us has nobody to throw either: no C++ runtime is loaded, and nobody calls it.
+ * An operator that throws leaves through the wrapper, which has nothing to clean up. Where none is
+ * below us, the C++ runtime came with a plugin of a C program, for that plugin alone: malloc serves
+ * it as that runtime's operator would, and the runtime's own is asked when a block cannot be had,
+ * since it throws.
  */
+#define RTH__ENTRY_IS_LATE false
 #include "interpose/entry.h"
 
 typedef const void nothrow; /* std::nothrow_t by reference */
 
+/* What the caller's C++ runtime says instead of NULL. */
+#define OR_FAIL(NAME, BLOCK, ARGUMENTS)                                                            \
+    ({                                                                                             \
+        void *got = (BLOCK);                                                                       \
+        NAME##_type *thrower =                                                                     \
+            RTH__LIKELY(got != NULL)                                                               \
+                ? NULL                                                                             \
+                : (NAME##_type *)rth__entry_in_scope_of(__builtin_return_address(0), #NAME);       \
+        thrower != NULL ? thrower ARGUMENTS : got;                                                 \
+    })
+
 #define NEW(NAME)                                                                                  \
     RTH__ENTRY_ALLOC(NAME, (size_t size_bytes), (size_bytes), size_bytes,                          \
-                     rth__alloc_real.malloc(size_bytes))
+                     OR_FAIL(NAME, rth__alloc_real.malloc(size_bytes), (size_bytes)))
 #define NEW_NOTHROW(NAME)                                                                          \
     RTH__ENTRY_ALLOC(NAME, (size_t size_bytes, nothrow * tag), (size_bytes, tag), size_bytes,      \
                      rth__alloc_real.malloc(size_bytes))
 #define NEW_ALIGNED(NAME)                                                                          \
-    RTH__ENTRY_ALLOC(NAME, (size_t size_bytes, size_t alignment), (size_bytes, alignment),         \
-                     size_bytes, rth__entry_aligned(alignment, size_bytes))
+    RTH__ENTRY_ALLOC(                                                                              \
+        NAME, (size_t size_bytes, size_t alignment), (size_bytes, alignment), size_bytes,          \
+        OR_FAIL(NAME, rth__entry_aligned(alignment, size_bytes), (size_bytes, alignment)))
 #define NEW_ALIGNED_NOTHROW(NAME)                                                                  \
     RTH__ENTRY_ALLOC(NAME, (size_t size_bytes, size_t alignment, nothrow * tag),                   \
                      (size_bytes, alignment, tag), size_bytes,                                     \

@@ -53,10 +53,10 @@ RTH__EXPORT int epoll_pwait2(int epoll_fd, struct epoll_event *events, int max_e
     X(clock_nanosleep) X(dlclose) X(epoll_pwait) X(epoll_pwait2) X(epoll_wait) X(execv) X(execve)  \
     X(execveat) X(execvp) X(execvpe) X(fexecve) X(fork) X(mmap) X(mmap64) X(mremap) X(munmap)      \
     X(nanosleep) X(pause) X(poll) X(posix_spawn) X(posix_spawnp) X(ppoll) X(pselect)               \
-    X(pthread_create) X(select) X(setegid) X(seteuid) X(setgid) X(setns) X(setregid) X(setresgid)  \
-    X(setresuid) X(setreuid) X(setuid) X(sigaction) X(signal) X(sigsuspend) X(sigtimedwait)        \
-    X(sigwait) X(sigwaitinfo) X(sleep) X(ssignal) X(sysv_signal) X(thrd_create) X(unshare)         \
-    X(usleep)
+    X(pthread_create) X(sbrk) X(select) X(setegid) X(seteuid) X(setgid) X(setns) X(setregid)       \
+    X(setresgid) X(setresuid) X(setreuid) X(setuid) X(sigaction) X(signal) X(sigsuspend)           \
+    X(sigtimedwait) X(sigwait) X(sigwaitinfo) X(sleep) X(ssignal) X(sysv_signal) X(thrd_create)    \
+    X(unshare) X(usleep)
 /* clang-format on */
 
 struct rth__real {

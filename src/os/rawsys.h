@@ -49,8 +49,8 @@ static inline void *rth__raw_map_sigsafe(size_t size_bytes, int flags)
     errno = saved_errno;
     return pages != MAP_FAILED ? pages : NULL;
 #else
-    long address = RTH__RAW(SYS_mmap, NULL, size_bytes, PROT_READ | PROT_WRITE,
-                            flags | MAP_ANONYMOUS, -1, 0L);
+    long address =
+        RTH__RAW(SYS_mmap, NULL, size_bytes, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0L);
     return address < 0 ? NULL : (void *)address;
 #endif
 }

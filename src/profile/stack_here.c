@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a thread's stack may be read is asked of the kernel page by page, once: pages found
- * readable above the stack pointer are remembered per thread, and stay readable while the thread
- * runs on that stack. Caches of the walker are few and borrowed, since threads of one program walk
- * the same code. No lock, no allocation after the caches.
+ * Where a thread's stack may be read is asked of the kernel page by page. What is found readable up
+ * to the top of the thread's own stack is remembered: it stays so while the thread lives. Other
+ * stacks (a fiber's, an alternate one) may be unmapped, and their place taken by smaller ones, so
+ * they are asked for anew each time. Caches of the walker are few and borrowed, since threads of
+ * one program walk the same code. No lock, no allocation after the caches.
  */
 #include "profile/stack_here.h"
 
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "core/arena.h"
 #include "record/loader.h"
@@ -16,10 +18,11 @@
 
 #define CACHES          16u
 #define PAGES_ASKED_MAX 64u /* 256 KiB of stack; what lies above is asked for as it is met */
+#define ASKED_BYTES     (PAGES_ASKED_MAX * RTH_ARCH_PAGE_BYTES)
 #define WRAPPER_FRAMES  24u /* how near the top wrappers are looked for: C++'s nest */
 #define FRAMES_MAX      (RTH_STACK_HERE_FRAMES_MAX + WRAPPER_FRAMES)
 
-/* The calling thread's: [low, high) is readable. */
+/* The calling thread's: [low, high) of its own stack is readable. Nothing yet: both 0. */
 static __thread uint64_t known_low __attribute__((tls_model("initial-exec")));
 static __thread uint64_t known_high __attribute__((tls_model("initial-exec")));
 static __thread bool is_capturing __attribute__((tls_model("initial-exec")));
@@ -72,29 +75,54 @@ static void cache_return(struct cache *cache)
 
 /* ---- where the stack is --------------------------------------------------------------------- */
 
+static uint64_t page_of(uint64_t address)
+{
+    return address & ~(RTH_ARCH_PAGE_BYTES - 1);
+}
+
+/* The first page from `page` on that cannot be read, at most limit. */
 static uint64_t readable_from(uint64_t page, uint64_t limit)
 {
-    unsigned pages = 0;
-    while (pages < PAGES_ASKED_MAX && page < limit && rth__unwind_can_read_sigsafe(page)) {
+    while (page < limit && rth__unwind_can_read_sigsafe(page))
         page += RTH_ARCH_PAGE_BYTES;
-        pages++;
-    }
     return page;
 }
 
-/* Readable from sp on, as far as it is known or worth asking. */
+/* The end of the page that closes the thread's own stack, when sp may be on it: a thread's local
+ * storage lies there, and on the main thread's what the kernel left to the program. Else 0. */
+static uint64_t own_top(uint64_t sp)
+{
+    const uint64_t tops[] = {(uintptr_t)&known_high, getauxval(AT_RANDOM)};
+    for (unsigned i = 0; i < sizeof(tops) / sizeof(tops[0]); i++)
+        if (tops[i] >= sp && tops[i] - sp < ASKED_BYTES)
+            return page_of(tops[i]) + RTH_ARCH_PAGE_BYTES;
+    return 0;
+}
+
+static bool is_on_own_stack(uint64_t sp)
+{
+    if (sp >= known_low && sp < known_high)
+        return true;
+    uint64_t page = page_of(sp), top;
+    if (sp < known_low && known_low - page <= ASKED_BYTES &&
+        readable_from(page, known_low) == known_low) {
+        known_low = page;
+        return true;
+    }
+    top = own_top(sp);
+    if (top == 0 || readable_from(page, top) != top)
+        return false;
+    known_low = page;
+    known_high = top;
+    return true;
+}
+
+/* What can be read from sp on without asking; of another stack than the thread's own, what is left
+ * of the page that it runs on. */
 static struct rth_unwind_stack stack_at(uint64_t sp)
 {
-    uint64_t page = sp & ~(RTH_ARCH_PAGE_BYTES - 1);
-    if (sp < known_low || sp >= known_high) {
-        bool deeper = sp < known_low && known_low - page <= PAGES_ASKED_MAX * RTH_ARCH_PAGE_BYTES;
-        uint64_t limit = deeper ? known_low : UINT64_MAX;
-        uint64_t end = readable_from(page, limit);
-        if (!deeper || end != known_low)
-            known_high = end;
-        known_low = page;
-    }
-    return (struct rth_unwind_stack){.low = sp, .high = known_high, .probe = true};
+    uint64_t high = is_on_own_stack(sp) ? known_high : page_of(sp) + RTH_ARCH_PAGE_BYTES;
+    return (struct rth_unwind_stack){.low = sp, .high = high, .probe = true};
 }
 
 /* ---- which frames are the host's ------------------------------------------------------------ */
@@ -189,18 +217,37 @@ copy_stack(unsigned char *to, uint64_t from, size_t size_bytes)
     }
 }
 
+/* Of a stack that may end anywhere: what lies above it is others' memory, which they may unmap, so
+ * each page is asked for in the instant before it is read. Returns the bytes copied. */
+static size_t copy_page_by_page(unsigned char *to, uint64_t from, size_t size_bytes)
+{
+    size_t done = 0;
+    while (done < size_bytes && (done == 0 || rth__unwind_can_read_sigsafe(from + done))) {
+        size_t bytes = page_of(from + done) + RTH_ARCH_PAGE_BYTES - (from + done);
+        if (bytes > size_bytes - done)
+            bytes = size_bytes - done;
+        copy_stack(to + done, from + done, bytes);
+        done += bytes;
+    }
+    return done;
+}
+
 bool rth__stack_capture_raw_nomalloc(struct rth_raw_stack *ret_raw)
 {
     if (is_capturing)
         return false;
     rth__registers_here_sigsafe(&ret_raw->registers);
-    /* Asked anew: a small stack may end below what was readable above it once. */
-    uint64_t low = ret_raw->registers.value[RTH_REG_RSP], limit = low + RTH_RAW_STACK_BYTES;
-    uint64_t high = readable_from(low & ~(RTH_ARCH_PAGE_BYTES - 1), limit);
-    uint64_t size_bytes = high > low ? (high < limit ? high : limit) - low : 0;
-    ret_raw->size_bytes = (uint32_t)(size_bytes & ~UINT64_C(7));
-    copy_stack(ret_raw->bytes, low, ret_raw->size_bytes);
-    return ret_raw->size_bytes != 0;
+    uint64_t low = ret_raw->registers.value[RTH_REG_RSP];
+    size_t bytes = RTH_RAW_STACK_BYTES;
+    if (is_on_own_stack(low)) {
+        if (bytes > known_high - low)
+            bytes = known_high - low;
+        copy_stack(ret_raw->bytes, low, bytes);
+    } else {
+        bytes = copy_page_by_page(ret_raw->bytes, low, bytes);
+    }
+    ret_raw->size_bytes = (uint32_t)bytes;
+    return true;
 }
 
 unsigned rth__stack_walk_raw_from(uintptr_t return_address, const struct rth_raw_stack *raw,

@@ -43,7 +43,7 @@ struct rth_raw_stack {
     uint32_t size_bytes; /* from the stack pointer on */
     _Alignas(16) unsigned char bytes[RTH_RAW_STACK_BYTES];
 };
-/* False when nothing could be read. Cost: a copy. */
+/* False on top of another capture of the thread. Cost: a copy. */
 bool rth__stack_capture_raw_nomalloc(struct rth_raw_stack *ret_raw);
 /* Walks it, and drops rthooks' own frames as a capture does. Any thread. */
 unsigned rth__stack_walk_raw(const struct rth_raw_stack *raw, rth_frame *ret_frames,

@@ -39,6 +39,7 @@ struct rth_sites_table {
     uint64_t overflowed, evicted;
     uint32_t rows_used, rows_limit; /* FIRST_ROW … rows_limit - 1 were in use */
     uint32_t first_free, words_used;
+    uint32_t next_to_evict;
     uint32_t full_for; /* rows to come that are refused before room is looked for again */
     uint32_t buckets[BUCKETS];
     struct site sites[RTH_SITES_MAX];
@@ -53,7 +54,7 @@ static void table_begin(struct rth_sites_table *table, uint64_t identities)
         table->sites[kind].identity = ++table->identities;
         table->sites[kind].kind = kind;
     }
-    table->rows_limit = FIRST_ROW;
+    table->rows_limit = table->next_to_evict = FIRST_ROW;
 }
 
 int rth__sites_init(struct rth_sites *sites, const char *name)
@@ -97,12 +98,15 @@ static void values_move(struct rth_site_values *to, const struct rth_site_values
     to->removed_amount += from->removed_amount;
 }
 
-/* Rows of which nothing is left, up to EVICTED_MAX of them. */
+/* Rows of which nothing is left, up to EVICTED_MAX of them; the search goes on where the last one
+ * ended, so that a row has its turn before one that came after it. */
 static uint32_t evict(struct rth_sites_table *table)
 {
     uint32_t evicted = 0;
-    for (uint32_t number = FIRST_ROW; number < table->rows_limit && evicted < EVICTED_MAX;
-         number++) {
+    for (uint32_t looked = FIRST_ROW; looked < table->rows_limit && evicted < EVICTED_MAX;
+         looked++) {
+        uint32_t number = table->next_to_evict;
+        table->next_to_evict = number + 1 < table->rows_limit ? number + 1 : FIRST_ROW;
         struct site *site = &table->sites[number];
         if (site->identity == 0 || site->held != 0)
             continue;

@@ -33,7 +33,9 @@
 #define PLACES (1u << 13)
 #define PROBES 32u
 
-__thread uint32_t rth_label_current = RTH_LABEL_UNSEEN;
+/* The model again: without it here the definition would go by the general one, which may allocate.
+ */
+__thread uint32_t rth_label_current __attribute__((tls_model("initial-exec"))) = RTH_LABEL_UNSEEN;
 /* The task that the thread runs; nobody else reads it. */
 static __thread uint64_t current_task __attribute__((tls_model("initial-exec")));
 
@@ -355,8 +357,19 @@ static void status(struct rth_json *json)
     rth__json_member_uint(json, "threads_unseen", rth__context_unseen_count());
 }
 
+/* The tables are made before threads of the program can meet in making them. Without rth_start, or
+ * without memory, the first label makes them. */
+static int start(char *ret_reason, size_t reason_size)
+{
+    (void)ret_reason;
+    (void)reason_size;
+    (void)rth__label_sets_ready();
+    return 0;
+}
+
 const struct rth_capability rth__labels_capability = {
     .name = "labels",
+    .start = start,
     .child_reset = child_reset,
     .status = status,
 };

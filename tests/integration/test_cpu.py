@@ -138,12 +138,17 @@ class Rates(CpuCase):
 
     def test_requested_and_effective_rate_are_in_the_comments(self):
         program = self.start_burner()
-        comment = self.capture(program, 2, "&hz=1000").comment("requested_hz")
-        fields = dict(word.split("=") for word in comment.split() if "=" in word)
-        self.assertEqual(fields["requested_hz"], "1000")
-        self.assertEqual(fields["sampler_hz"], "1000")
-        # Some five hundred stacks at most: a few more or less than the ticks.
-        self.assertLess(float(fields["effective_hz"]), float(fields["tick_hz"]) * 1.2)
+
+        def rates():
+            comment = self.capture(program, 2, "&hz=1000").comment("requested_hz")
+            fields = dict(word.split("=") for word in comment.split() if "=" in word)
+            self.assertEqual(fields["requested_hz"], "1000")
+            self.assertEqual(fields["sampler_hz"], "1000")
+            # Some five hundred stacks at most: a few more or less than the ticks. On a busy machine
+            # there are few, and what a starved thread is owed comes in addition.
+            return float(fields["effective_hz"]) < float(fields["tick_hz"]) * 1.2
+
+        wait_until("a rate of no more than the ticks", rates)
 
     def test_a_rate_that_is_too_high_is_clamped_and_said(self):
         program = self.start_burner()

@@ -201,8 +201,10 @@ class Checkout(ExampleCase):
         program = self.example("checkout")
         asked = [threading.Thread(target=self.answer, args=(program, "/lock?hold_ms=2000"))
                  for _ in range(2)]
-        for thread in asked:
-            thread.start()
+        # One after the other: a worker that takes both connections at once serves one by one.
+        asked[0].start()
+        wait_until("one at the lock", lambda: self.labels_of(program, "hold_lock_ns"))
+        asked[1].start()
         wait_until("both at the lock", lambda: self.labels_of(program, "hold_lock_ns") ==
                    2 * [{"handler": "/lock"}])
         for thread in asked:

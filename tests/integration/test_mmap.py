@@ -55,10 +55,10 @@ class Sites(MapCase):
     def test_every_mapping_is_held_by_its_site_to_the_byte(self):
         program = self.hosted("map_sites")
         before = self.held(self.profile(program))
-        self.tell(program, "pool", "to_grow", "shared", "reserve")
+        self.tell(program, "pool", "to_grow", "shared", "reserve", "break")
         held = self.held(self.profile(program))
         for name, mebibytes in (("map_pool", 8), ("map_to_grow", 1), ("map_shared", 2),
-                                ("map_reserve", 1024)):
+                                ("map_reserve", 1024), ("grow_break", 1)):
             self.assertEqual(held.pop(name), (1, mebibytes * MIB))
         self.assertEqual(held, before, "something else was mapped")
         self.tell(program, "punch", "grow", "churn", "thread churn", "file")
@@ -69,6 +69,7 @@ class Sites(MapCase):
         self.assertNotIn("map_file", held)
         self.assertNotIn("map_and_unmap", held)
         self.tell(program, "free")
+        before["grow_break"] = (1, MIB)
         self.assertEqual(self.held(self.profile(program)), before)
         self.end(program)
 
@@ -155,14 +156,14 @@ class Sites(MapCase):
 
     def test_the_answers_are_the_bare_programs(self):
         port = harness.free_port()
-        commands = b"pool\npunch\nto_grow\ngrow\nshared\nreserve\nfile\nchurn\nfree\n"
+        commands = b"pool\npunch\nto_grow\ngrow\nshared\nreserve\nbreak\nfile\nchurn\nfree\n"
         outputs = [subprocess.run(command, input=commands, capture_output=True, timeout=60,
                                   env=self.environment).stdout
                    for command in ([harness.host("map_sites")],
                                    [self.rthooks, "run", "--admin", "127.0.0.1:%d" % port, "--",
                                     harness.host("map_sites")])]
         self.assertEqual(outputs[0], outputs[1])
-        self.assertEqual(outputs[0].count(b"done"), 9)
+        self.assertEqual(outputs[0].count(b"done"), 10)
 
 
 class OwnAllocator(MapCase):

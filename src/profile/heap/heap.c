@@ -118,7 +118,8 @@ static int check_visible(struct rth_call *call)
         allocator_sought = true;
         has_static_allocator = rth__static_allocator_find(rth__root_fd(), &static_allocator) == 0;
     }
-    if (has_static_allocator)
+    /* One in a library serves that library, not the program. */
+    if (has_static_allocator && static_allocator.in_executable)
         return rth__call_fail(call, 501,
                               "heap profile not available: %s is linked into %.100s (%.40s), where "
                               "its calls cannot be seen; /debug/pprof/mmap shows its mappings",
@@ -164,6 +165,8 @@ static int begin(struct rth_call *call, int64_t *ret_wait_ns)
 {
     struct heap_call *heap = heap_call_of(call);
     heap->is_allocs = strcmp(call->artefact->name, "allocs") == 0;
+    /* What waits for code that is loaded by now shall be in it. */
+    (void)rth__loader_changed();
     refresh();
     int error = check_visible(call);
     if (error == 0)
@@ -227,6 +230,10 @@ static void write_comments(struct rth_comments *comments)
                       "sampled every %llu bytes on average, values scaled to stand for all",
                       (unsigned long long)rth__heap_sampler_interval());
     rth__comments_add(comments, "allocator: %s", module_path_at(seen.real_malloc));
+    if (has_static_allocator)
+        rth__comments_add(comments, "not seen: what %s allocates from the %s inside it (%s)",
+                          static_allocator.module_path, static_allocator.kind,
+                          static_allocator.evidence);
     rth__comments_add(comments, "counted, all threads: %llu allocations of %llu bytes, %llu frees",
                       (unsigned long long)totals.allocs, (unsigned long long)totals.bytes,
                       (unsigned long long)totals.frees);

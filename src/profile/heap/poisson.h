@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-/* The generator's state, one per thread; 0 seeds it from its own address and the thread's number. */
+/* The generator's state, one per thread; 0 seeds it from its address and the thread's number. */
 struct rth_poisson {
     uint64_t state;
 };

@@ -164,9 +164,10 @@ static void write_text_rows(const struct memory *memory, const struct rth_symbol
     for (size_t i = 0; i < memory->count && !rth__sink_cancelled(sink); i++) {
         const struct rth_profile_row *row = &memory->rows[i];
         write_record(sink, row->values);
+        /* Where the calls return to, the innermost one too: readers take one off again. */
         for (unsigned k = 0; k < row->frame_count; k++)
-            (void)rth__sink_printf(
-                sink, " 0x%llx", (unsigned long long)rth__frame_address(row->frames[k]) + (k > 0));
+            (void)rth__sink_printf(sink, " 0x%llx",
+                                   (unsigned long long)rth__frame_address(row->frames[k]) + 1);
         (void)rth__sink_puts(sink, "\n");
         if (row->label_count > 0) {
             (void)rth__sink_puts(sink, "# labels: ");

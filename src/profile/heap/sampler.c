@@ -62,6 +62,13 @@ static void count_up(_Atomic uint64_t *counter, uint64_t amount)
     atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
 }
 
+/* A signal handler has interrupted this thread in here, or in another recorder of ours: a handler
+ * may allocate where the thread itself did not. */
+static bool is_busy(void)
+{
+    return local.is_inside || rth__lock_inner_held_sigsafe();
+}
+
 /* ---- one sample ----------------------------------------------------------------------------- */
 
 static void end_locked(const struct rth_live_entry *entry)
@@ -108,7 +115,7 @@ static void begin_locked(uintptr_t block, const rth_frame *frames, unsigned coun
 
 static void record(const void *block, size_t size_bytes, uint64_t interval)
 {
-    if (local.is_inside) {
+    if (is_busy()) {
         count_up(&lost_nested, 1);
         return;
     }
@@ -202,7 +209,7 @@ void rth__heap_freed_unseen_nomalloc(void)
 
 bool rth__heap_forget_nomalloc(const void *block, struct rth_heap_sample *ret_sample)
 {
-    if (local.is_inside) {
+    if (is_busy()) {
         count_up(&lost_nested, 1);
         return false;
     }
@@ -247,7 +254,7 @@ static void hold_again_locked(struct rth_live_entry *entry, uint64_t site_identi
 /* A block that could not be moved. */
 void rth__heap_remember_nomalloc(const struct rth_heap_sample *sample)
 {
-    if (local.is_inside || sample->runtime_generation != rth__enable_page()->generation)
+    if (is_busy() || sample->runtime_generation != rth__enable_page()->generation)
         return;
     struct rth_live_entry entry = {
         .key = sample->block,

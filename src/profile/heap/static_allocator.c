@@ -307,6 +307,17 @@ static int search_executable(struct search *search, int root_fd, struct stat *re
     return 0;
 }
 
+/* Not another one that has taken its place. */
+static bool is_the_module(int fd, const struct stat *status, const struct rth_module *module)
+{
+    struct rth_elf_facts facts;
+    if (module->build_id_bytes == 0)
+        return status->st_ino == module->inode && major(status->st_dev) == module->dev_major &&
+               minor(status->st_dev) == module->dev_minor;
+    return rth__elf_facts_read(fd, &facts) == 0 && facts.build_id_bytes == module->build_id_bytes &&
+           memcmp(facts.build_id, module->build_id, module->build_id_bytes) == 0;
+}
+
 /* Opening never waits: the path may have become a FIFO meanwhile. */
 static int search_library(struct search *search, int root_fd, const struct rth_module *module,
                           const struct stat *executable, struct rth_static_allocator *found)
@@ -317,8 +328,7 @@ static int search_library(struct search *search, int root_fd, const struct rth_m
     RTH__AUTO_CLOSE int fd =
         rth__openat(root_fd, module->path + 1, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||
-        status.st_ino != module->inode || major(status.st_dev) != module->dev_major ||
-        minor(status.st_dev) != module->dev_minor)
+        !is_the_module(fd, &status, module))
         return -ENOENT;
     if (status.st_ino == executable->st_ino && status.st_dev == executable->st_dev)
         return -ENOENT;

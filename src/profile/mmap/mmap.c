@@ -116,9 +116,8 @@ static void write_comments(struct rth_comments *comments)
                           (unsigned long long)process.vm_data_kib,
                           (unsigned long long)process.rss_anon_kib);
     rth__comments_add(comments,
-                      "not seen: mappings from before %s; those of libc itself (its "
-                      "malloc, thread stacks) and of the dynamic loader; brk; raw "
-                      "system calls; files",
+                      "not seen: mappings from before %s; those of libc itself (its malloc, thread "
+                      "stacks) and of the dynamic loader; raw system calls; files",
                       rth__enable_page()->generation > 1 ? "the fork or the last start"
                                                          : "rthooks started");
     comment_losses(comments, &counts);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A sorted array: finding is a binary search, and making room moves what lies above, 1 MiB at
- * most. Programs have some hundred mappings, and the kernel's own work on each is more.
+ * A sorted array: finding is a binary search, and making room moves what comes behind. Highest
+ * address first, since the kernel gives lower and lower ones: a new mapping nearly always goes to
+ * the end, and moves nothing.
  */
 #include "profile/mmap/ranges.h"
 
@@ -12,13 +13,13 @@
 
 #define PIECES_BYTES (RTH_MAP_PIECES_MAX * sizeof(struct rth_map_piece))
 
-/* The first piece that ends above the address. */
-static size_t first_above(const struct rth_map_ranges *ranges, uint64_t address)
+/* The first piece, in the array's order, that starts below the address. */
+static size_t first_below(const struct rth_map_ranges *ranges, uint64_t address)
 {
     size_t low = 0, high = ranges->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (ranges->pieces[middle].limit <= address)
+        if (ranges->pieces[middle].start >= address)
             low = middle + 1;
         else
             high = middle;
@@ -76,16 +77,16 @@ static void part_gone(struct rth_map_ranges *ranges, const struct rth_map_piece 
 /* [start, limit) lies inside the piece, and something is left on both sides. */
 static void punch(struct rth_map_ranges *ranges, size_t at, uint64_t start, uint64_t limit)
 {
-    struct rth_map_piece *lower = &ranges->pieces[at];
-    struct rth_map_piece upper = *lower;
-    lower->is_split = upper.is_split = true;
-    lower->limit = start;
-    upper.start = limit;
-    part_gone(ranges, lower, limit - start);
-    if (insert(ranges, at + 1, &upper))
-        rth__site_add_locked(ranges->sites, upper.site, 0, 0);
+    struct rth_map_piece *upper = &ranges->pieces[at];
+    struct rth_map_piece lower = *upper;
+    lower.is_split = upper->is_split = true;
+    lower.limit = start;
+    upper->start = limit;
+    part_gone(ranges, &lower, limit - start);
+    if (insert(ranges, at + 1, &lower))
+        rth__site_add_locked(ranges->sites, lower.site, 0, 0);
     else
-        part_gone(ranges, &upper, upper.limit - upper.start);
+        part_gone(ranges, &lower, lower.limit - lower.start);
 }
 
 int rth__map_ranges_init(struct rth_map_ranges *ranges, struct rth_sites *sites)
@@ -106,9 +107,9 @@ void rth__map_ranges_take_locked(struct rth_map_ranges *ranges, uint64_t start, 
 {
     if (ranges->pieces == NULL || start >= limit)
         return;
-    size_t at = first_above(ranges, start);
+    size_t at = first_below(ranges, limit);
     size_t kept = at;
-    for (; at < ranges->count && ranges->pieces[at].start < limit; at++) {
+    for (; at < ranges->count && ranges->pieces[at].limit > start; at++) {
         struct rth_map_piece *piece = &ranges->pieces[at];
         if (piece->number <= last_number) {
             if (piece->start < start && piece->limit > limit) {
@@ -143,7 +144,7 @@ void rth__map_ranges_add_locked(struct rth_map_ranges *ranges, uint64_t start, u
     rth__map_ranges_take_locked(ranges, start, limit, UINT64_MAX);
     struct rth_map_piece piece = {.start = start, .limit = limit, .number = number, .site = site};
     rth__site_add_locked(ranges->sites, site, 1, limit - start);
-    if (!insert(ranges, first_above(ranges, start), &piece))
+    if (!insert(ranges, first_below(ranges, start), &piece))
         rth__site_remove_locked(ranges->sites, site, 1, limit - start);
 }
 
@@ -151,8 +152,8 @@ bool rth__map_ranges_hold_locked(const struct rth_map_ranges *ranges, uint64_t a
 {
     if (ranges->pieces == NULL)
         return false;
-    size_t at = first_above(ranges, address);
-    return at < ranges->count && ranges->pieces[at].start <= address;
+    size_t at = address != UINT64_MAX ? first_below(ranges, address + 1) : ranges->count;
+    return at < ranges->count && ranges->pieces[at].limit > address;
 }
 
 void rth__map_ranges_settle_locked(struct rth_map_ranges *ranges, uint64_t number, uint64_t bytes,

@@ -3,9 +3,9 @@
 #define RTH_PROFILE_MMAP_RANGES_H
 
 /*
- * The address ranges that are mapped now, each with the site that mapped it. Pieces, sorted and
- * apart: a mapping of which the middle was given back is two. The sums of the sites follow, to the
- * byte; a mapping counts as one until the last of it has gone.
+ * The address ranges that are mapped now, each with the site that mapped it. Pieces, highest first
+ * and apart: a mapping of which the middle was given back is two. The sums of the sites follow, to
+ * the byte; a mapping counts as one until the last of it has gone.
  *
  * Every mapping has a number, rising in the order in which they were added; what is taken out is
  * what is no newer than a given number.

@@ -27,6 +27,7 @@ struct rth_sites rth__map_sites = {.lock = RTH_LOCK_INIT(RTH_RANK_SITES)};
 
 /* Protected by the lock of the sites. */
 static struct rth_map_ranges ranges;
+static uint64_t last_before_start; /* mapping's number */
 
 static _Atomic bool is_recording;
 /* Written with the lock held; the number of the newest mapping. Never set back. */
@@ -41,7 +42,7 @@ static bool enter(void)
 {
     if (!atomic_load_explicit(&is_recording, memory_order_acquire))
         return false;
-    if (is_inside) {
+    if (is_inside || rth__lock_inner_held_sigsafe()) {
         atomic_fetch_add_explicit(&lost_nested, 1, memory_order_relaxed);
         return false;
     }
@@ -68,7 +69,7 @@ static uint64_t limit_of(uintptr_t address, size_t length)
 
 /* ---- stacks that wait ---------------------------------------------------------------------- */
 
-#define PENDING_MAX 64u
+#define PENDING_MAX 256u
 
 enum pending_state { PENDING_FREE, PENDING_FILLING, PENDING_READY, PENDING_WALKED };
 
@@ -255,9 +256,14 @@ int rth__map_recorder_start(void)
     int error = rth__sites_init(&rth__map_sites, "mmap");
     if (error == 0)
         error = rth__map_ranges_init(&ranges, &rth__map_sites);
-    if (error == 0)
-        atomic_store_explicit(&is_recording, true, memory_order_release);
-    return error;
+    if (error != 0)
+        return error;
+    {
+        RTH__LOCK_SCOPE(&rth__map_sites.lock);
+        last_before_start = atomic_load_explicit(&newest, memory_order_relaxed);
+    }
+    atomic_store_explicit(&is_recording, true, memory_order_release);
+    return 0;
 }
 
 void rth__map_recorder_stop(void)
@@ -286,7 +292,7 @@ void rth__map_counts_read(struct rth_map_counts *ret_counts)
         counts.waiting +=
             atomic_load_explicit(&pending[i].state, memory_order_relaxed) != PENDING_FREE;
     RTH__LOCK_SCOPE(&rth__map_sites.lock);
-    counts.mapped = atomic_load_explicit(&newest, memory_order_relaxed);
+    counts.mapped = atomic_load_explicit(&newest, memory_order_relaxed) - last_before_start;
     counts.pieces = ranges.count;
     counts.bytes = rth__map_ranges_bytes_locked(&ranges);
     counts.lost_pieces = ranges.refused;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,7 @@ static char *checked(void *mapped)
 static char *anonymous(size_t bytes) __attribute__((always_inline));
 static inline char *anonymous(size_t bytes)
 {
-    return checked(
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    return checked(mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 }
 
 static void unmap(char *address, size_t bytes)
@@ -62,15 +62,22 @@ static __attribute__((noinline)) void grow_region(void)
 
 static __attribute__((noinline)) void map_shared(void)
 {
-    shared = checked(
-        mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    shared =
+        checked(mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     STAY();
 }
 
 static __attribute__((noinline)) void map_reserve(void)
 {
-    reserved = checked(mmap(NULL, 1024 * MIB, PROT_NONE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    reserved = checked(
+        mmap(NULL, 1024 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    STAY();
+}
+
+static __attribute__((noinline)) void grow_break(void)
+{
+    if (sbrk((intptr_t)MIB) == (void *)-1)
+        abort();
     STAY();
 }
 
@@ -127,6 +134,8 @@ static void run(const char *command)
         map_shared();
     else if (strcmp(command, "reserve") == 0)
         map_reserve();
+    else if (strcmp(command, "break") == 0)
+        grow_break();
     else if (strcmp(command, "file") == 0)
         map_file();
     else if (strcmp(command, "churn") == 0)
@@ -134,7 +143,8 @@ static void run(const char *command)
     else if (strcmp(command, "fork") == 0)
         fork_child();
     else if (strcmp(command, "free") == 0) {
-        unmap(pool, 8 * MIB);
+        unmap(pool, 2 * MIB); /* not across the hole, where anybody may have mapped since */
+        unmap(pool + 3 * MIB, 5 * MIB);
         unmap(grown, 4 * MIB);
         unmap(shared, 2 * MIB);
         unmap(reserved, 1024 * MIB);

@@ -22,7 +22,7 @@ static unsigned class_of(size_t size_bytes)
 {
     unsigned class = 5;
     while (((size_t)1 << class) < size_bytes)
-        class++;
+        class ++;
     return class;
 }
 
@@ -132,4 +132,19 @@ int posix_memalign(void **ret_block, size_t alignment, size_t size_bytes)
 size_t malloc_usable_size(void *block)
 {
     return block != NULL ? usable(block) : 0;
+}
+
+void *reallocarray(void *block, size_t count, size_t size_bytes)
+{
+    return realloc(block, count * size_bytes);
+}
+
+void *valloc(size_t size_bytes)
+{
+    return memalign(4096, size_bytes);
+}
+
+void *pvalloc(size_t size_bytes)
+{
+    return memalign(4096, (size_bytes + 4095) & ~(size_t)4095);
 }

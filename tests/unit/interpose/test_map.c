@@ -152,6 +152,31 @@ static void memory_that_stays_in_its_place_is_not_told_to_have_gone(void **state
     assert_int_equal(munmap(second, PAGE), 0);
 }
 
+static void the_break_is_told_of_as_it_moves(void **state)
+{
+    (void)state;
+    assert_int_equal(fake_runtime_attach(), 0);
+    char *before = sbrk(0);
+    assert_int_equal(fake.maps_added + fake.marks, 0);
+    assert_true(sbrk(3 * (intptr_t)PAGE) == before);
+    before[3 * PAGE - 1] = 1;
+    assert_int_equal(fake.maps_added, 1);
+    assert_true(fake.map.is_anonymous);
+    assert_int_equal(fake.map.address, (uintptr_t)before);
+    assert_int_equal(fake.map.bytes, 3 * PAGE);
+    assert_true(sbrk(-2 * (intptr_t)PAGE) == before + 3 * PAGE);
+    assert_int_equal(fake.maps_removed, 1);
+    assert_int_equal(fake.map.mark, fake.marks);
+    assert_int_equal(fake.map.address, (uintptr_t)before + PAGE);
+    assert_int_equal(fake.map.bytes, 2 * PAGE);
+    errno = 0;
+    assert_true(sbrk(INTPTR_MAX) == (void *)-1);
+    assert_int_equal(errno, ENOMEM);
+    assert_int_equal(fake.maps_added, 1);
+    assert_true(sbrk(-(intptr_t)PAGE) == before + PAGE);
+    assert_true(sbrk(0) == before);
+}
+
 static void without_a_runtime_calls_pass_through(void **state)
 {
     (void)state;
@@ -198,6 +223,7 @@ RTH_TEST_MAIN(cmocka_unit_test(anonymous_memory_is_told_of_with_its_caller),
               cmocka_unit_test(success_leaves_errno_alone),
               cmocka_unit_test(mremap_tells_both_places),
               cmocka_unit_test(memory_that_stays_in_its_place_is_not_told_to_have_gone),
+              cmocka_unit_test(the_break_is_told_of_as_it_moves),
               cmocka_unit_test(without_a_runtime_calls_pass_through),
               cmocka_unit_test(an_unadopted_child_tells_nothing),
               cmocka_unit_test(what_malloc_takes_from_the_kernel_does_not_come_here))

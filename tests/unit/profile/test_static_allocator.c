@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "helper/elf_file.h"
 #include "profile/heap/static_allocator.h"
@@ -241,18 +242,33 @@ static void a_program_that_has_rthooks_linked_in_is_not_taken_for_one(void **sta
     (void)close(root_fd);
 }
 
+/* False where there is no compiler. */
+static bool compile(const char *source, const char *library)
+{
+    int status = 1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)execlp("cc", "cc", "-shared", "-fPIC", "-o", library, source, (char *)NULL);
+        _exit(127);
+    }
+    return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
 static void a_library_of_the_process_is_found_after_the_executable(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/rth-allocator-XXXXXX", command[512], path[64];
+    static const char text[] = "void *_rjem_malloc(unsigned long n) { return (void *)n; }\n";
+    char folder[] = "/tmp/rth-allocator-XXXXXX", source[64], path[64];
     assert_non_null(mkdtemp(folder));
+    (void)snprintf(source, sizeof(source), "%s/own.c", folder);
     (void)snprintf(path, sizeof(path), "%s/libown.so", folder);
-    (void)snprintf(command, sizeof(command),
-                   "echo 'void *_rjem_malloc(unsigned long n) { return (void *)n; }' | "
-                   "cc -shared -fPIC -x c -o %s - 2>/dev/null",
-                   path);
-    if (system(command) != 0)
+    elf_file_save(text, sizeof(text) - 1, source);
+    bool compiled = compile(source, path);
+    (void)unlink(source);
+    if (!compiled) {
+        (void)rmdir(folder);
         RTH_SKIP("no cc");
+    }
     void *library = dlopen(path, RTLD_NOW);
     assert_non_null(library);
     int root_fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

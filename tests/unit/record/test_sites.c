@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Sites: rows that stay while something of them is held, and sums that are never lost. */
+#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -71,6 +72,12 @@ static const struct rth_site_row *overflow_of(const struct rth_sites_copy *copy,
         if (copy->rows[i].frames == NULL && copy->rows[i].kind == kind)
             return &copy->rows[i];
     return NULL;
+}
+
+static uint64_t identity_of(uint32_t site)
+{
+    RTH__LOCK_SCOPE(&sites.lock);
+    return rth__site_identity_locked(&sites, site);
 }
 
 static void a_row_is_one_stack_of_one_kind_with_one_label_set(void **state)
@@ -224,6 +231,23 @@ static void rows_of_which_nothing_is_left_make_room_and_their_sums_stay(void **s
     rth__sites_copy_free(&after);
 }
 
+/* Else what comes late would be pushed out by what comes later, time and again. */
+static void of_rows_of_which_nothing_is_left_the_older_go_first(void **state)
+{
+    (void)state;
+    enum { ROWS = RTH_SITES_MAX - RTH_SITE_KINDS_MAX };
+    begin();
+    for (uint64_t i = 1; i <= ROWS; i++)
+        take(add(0, i * 1000, 3, 1), 1);
+    uint32_t late = add(0, 5, 3, 1);
+    uint64_t identity = identity_of(late);
+    take(late, 1);
+    for (uint64_t i = 1; i <= ROWS / 2; i++)
+        take(add(0, (ROWS + i) * 1000, 3, 1), 1);
+    assert_int_equal(identity_of(late), identity);
+    assert_int_equal(intern(0, 5, 3, 0), late);
+}
+
 static void an_identity_never_comes_back_for_another_stack(void **state)
 {
     (void)state;
@@ -282,12 +306,6 @@ static void without_memory_to_compact_stacks_overflow(void **state)
     rth__sites_copy_free(&copy);
 }
 
-static uint64_t identity_of(uint32_t site)
-{
-    RTH__LOCK_SCOPE(&sites.lock);
-    return rth__site_identity_locked(&sites, site);
-}
-
 static uint32_t restore(uint32_t site, uint64_t identity, uint64_t amount)
 {
     RTH__LOCK_SCOPE(&sites.lock);
@@ -322,6 +340,12 @@ static void a_removal_that_is_taken_back_leaves_the_sums_as_they_were(void **sta
     rth__sites_copy_free(&copy);
 }
 
+static void *hold_the_lock(void *argument)
+{
+    rth__lock(&sites.lock);
+    return argument;
+}
+
 static void before_init_and_in_a_child_nothing_is_recorded(void **state)
 {
     (void)state;
@@ -334,7 +358,9 @@ static void before_init_and_in_a_child_nothing_is_recorded(void **state)
     (void)add(6, 100, 3, 1);
     rth__arena_child_reset();
     rth__facts_child_reset();
-    rth__lock(&sites.lock); /* whoever held it is not here */
+    pthread_t holder; /* is not there in the child */
+    assert_int_equal(pthread_create(&holder, NULL, hold_the_lock, NULL), 0);
+    assert_int_equal(pthread_join(holder, NULL), 0);
     rth__sites_child_reset(&sites);
     assert_int_equal(rth__sites_counts(&sites).rows, 0);
     begin();
@@ -380,6 +406,7 @@ RTH_TEST_MAIN(cmocka_unit_test(a_row_is_one_stack_of_one_kind_with_one_label_set
               cmocka_unit_test(what_finds_no_room_is_in_the_overflow_row_of_its_kind),
               cmocka_unit_test(a_kind_that_is_none_is_kind_0_and_a_stack_that_is_none_overflows),
               cmocka_unit_test(rows_of_which_nothing_is_left_make_room_and_their_sums_stay),
+              cmocka_unit_test(of_rows_of_which_nothing_is_left_the_older_go_first),
               cmocka_unit_test(an_identity_never_comes_back_for_another_stack),
               cmocka_unit_test(words_of_stacks_that_went_are_used_again),
               cmocka_unit_test(without_memory_to_compact_stacks_overflow),

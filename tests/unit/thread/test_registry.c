@@ -189,7 +189,117 @@ static void a_child_forgets_its_parents_blocks_as_often_as_it_is_told(void **sta
     assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+/* ---- what threads counted ----------------------------------------------------------------------
+ */
+
+static __thread struct rth_thread_shared *own;
+
+static void show_own(struct rth_thread_shared *shared)
+{
+    own = shared;
+}
+
+#define COUNTING 40
+static _Atomic unsigned counted;
+
+static void *counts(void *how_many)
+{
+    for (uintptr_t i = 0; i < (uintptr_t)how_many; i++) {
+        own->heap.allocs++;
+        own->heap.bytes += 100;
+        own->heap.frees += i % 2;
+    }
+    counted++;
+    while (!stop)
+        test_pause_us(1000);
+    return NULL;
+}
+
+static void what_threads_counted_stays_in_the_sum_when_they_end(void **state)
+{
+    (void)state;
+    pthread_t thread[COUNTING];
+    struct rth_thread_heap sum;
+    start(show_own);
+    for (unsigned round = 1; round <= 3; round++) {
+        stop = false;
+        counted = 0;
+        for (size_t i = 0; i < COUNTING; i++)
+            thread[i] = create(counts, (void *)(uintptr_t)(10 * i));
+        while (counted < COUNTING)
+            test_pause_us(1000);
+        uint64_t all = round * 10 * COUNTING * (COUNTING - 1) / 2;
+        for (int ended = 0; ended <= 1; ended++) { /* while they live, and after them */
+            rth__thread_heaps_sum(&sum);
+            assert_int_equal(sum.allocs, all);
+            assert_int_equal(sum.bytes, 100 * all);
+            assert_int_equal(sum.frees, all / 2);
+            assert_int_equal(sum.due, 0);
+            stop = true;
+            for (size_t i = 0; ended == 0 && i < COUNTING; i++)
+                assert_int_equal(pthread_join(thread[i], NULL), 0);
+        }
+    }
+}
+
+static _Atomic bool seen_due;
+
+static void *waits_until_due(void *unused)
+{
+    atomic_store(&own->heap.due, 12345);
+    counted++;
+    while (atomic_load(&own->heap.due) != 0)
+        test_pause_us(1000);
+    seen_due = true;
+    return unused;
+}
+
+static void every_thread_is_made_due(void **state)
+{
+    (void)state;
+    start(show_own);
+    atomic_store(&own->heap.due, 777);
+    pthread_t thread = create(waits_until_due, NULL);
+    while (counted == 0)
+        test_pause_us(1000);
+    rth__thread_heaps_make_due();
+    assert_int_equal(atomic_load(&own->heap.due), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(seen_due);
+    /* The block's next thread begins with nothing, and due. */
+    struct rth_thread_shared *mine = own;
+    assert_int_equal(pthread_join(create(goes, NULL), NULL), 0);
+    assert_ptr_equal(own, mine);
+}
+
+static void a_child_begins_to_count_anew(void **state)
+{
+    (void)state;
+    start(show_own);
+    own->heap.allocs = 1000;
+    own->heap.bytes = 5000;
+    assert_int_equal(pthread_join(create(goes, NULL), NULL), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct rth_thread_heap sum;
+        rth__thread_forget_self_sigsafe();
+        rth__enable_on(getpid(), 2);
+        rth__thread_registry_child_reset();
+        rth__thread_heaps_sum(&sum);
+        bool fine = own != NULL && sum.allocs == 0 && sum.bytes == 0 && sum.frees == 0;
+        own->heap.allocs = 3;
+        rth__thread_heaps_sum(&sum);
+        _exit(fine && sum.allocs == 3 ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 RTH_TEST_MAIN(cmocka_unit_test(every_thread_of_a_crowd_is_found_until_it_ends),
               cmocka_unit_test(one_that_stays_is_found_while_others_come_and_go),
               cmocka_unit_test(a_thread_that_was_not_created_leaves_nothing),
-              cmocka_unit_test(a_child_forgets_its_parents_blocks_as_often_as_it_is_told))
+              cmocka_unit_test(a_child_forgets_its_parents_blocks_as_often_as_it_is_told),
+              cmocka_unit_test(what_threads_counted_stays_in_the_sum_when_they_end),
+              cmocka_unit_test(every_thread_is_made_due),
+              cmocka_unit_test(a_child_begins_to_count_anew))

@@ -18,7 +18,7 @@ static int maps(void)
     pages[8191] = 1;
     pages = mremap(pages, 8192, 4096, 0);
     return pages != MAP_FAILED && munmap(pages, 4096) == 0 && munmap(pages + 1, 1) == -1 &&
-           errno == EINVAL;
+           errno == EINVAL && sbrk(4096) != (void *)-1 && sbrk(-4096) != (void *)-1;
 }
 
 __attribute__((constructor)) static void call_wrapped_functions(void)
