@@ -197,6 +197,24 @@ class Checkout(ExampleCase):
             self.assertEqual(result.status, status, result)
             self.assertIn(said, result.stderr)
 
+    def test_a_leaked_task_is_the_top_row_of_a_difference(self):
+        program = self.example("checkout")
+        files = [self.path("%s.pb.gz" % name) for name in ("before", "after")]
+        for path in files:
+            for query in ("/checkout", "/handover", "/leak-task", "/leak-task"):
+                self.answer(program, query if path == files[1] else "/checkout")
+            fetched = self.run_rthooks("pprof", "fetch", "--profile", "tasks", "-o", path,
+                                       str(program.pid))
+            self.assertEqual(fetched.status, path == files[0], fetched)  # 1: it is empty
+        result = self.run_rthooks("pprof", "diff", *files)
+        self.assertEqual(result.status, 0, result)
+        rows = result.stdout.decode().split("cum%\n", 1)[1].splitlines()
+        self.assertRegex(rows[0], r"^ +2 +100% +100% +2 +100%  pool_submit$")
+        self.assertTrue(any(row.endswith("  handle_leak_task") for row in rows), rows)
+        result = self.run_rthooks("pprof", "diff", "--by-label", "handler", *files)
+        self.assertRegex(result.stdout.decode(), r"(?m)^ +0 +2 +2 +100%  /leak-task$")
+        self.end(program)
+
     def test_a_dump_says_whose_threads_wait(self):
         program = self.example("checkout")
         asked = [threading.Thread(target=self.answer, args=(program, "/lock?hold_ms=2000"))

@@ -17,8 +17,9 @@ struct table {
     bool is_diff;
     struct label_row **rows;
     size_t shown, kept;
-    /* Of all samples, magnitudes: what percentages refer to, and in a difference the new one. */
+    /* Of all samples, magnitudes; in a difference of both sides. */
     int64_t total, new_total;
+    int64_t whole; /* what percentages refer to: total, or what was not there before is all of NEW */
     const char *unit, *shown_unit;
 };
 
@@ -39,13 +40,13 @@ static void choose_unit(struct table *table)
         }
     }
     table->shown_unit =
-        unit_for_range(smallest != 0 ? smallest : table->total, table->total, table->unit);
+        unit_for_range(smallest != 0 ? smallest : table->whole, table->whole, table->unit);
 }
 
 static void print_text(const struct table *table)
 {
     char old[64], new[64], delta[64], percent[32];
-    pprof_print_head(table->inputs, table->input_count, table->options, table->total,
+    pprof_print_head(table->inputs, table->input_count, table->options, table->whole,
                      table->shown_unit);
     if (table->is_diff)
         printf("Total: %s before, %s after\n", value_text(table, table->total, old),
@@ -65,7 +66,7 @@ static void print_text(const struct table *table)
             printf("%10s %10s ", value_text(table, row->values[SIDE_OLD], old),
                    value_text(table, row->values[SIDE_NEW], new));
         printf("%10s %s  ", value_text(table, label_row_delta(row), delta),
-               percent_text(label_row_delta(row), table->total, percent, sizeof(percent)));
+               percent_text(label_row_delta(row), table->whole, percent, sizeof(percent)));
         if (row->text != NULL) {
             print_clean(row->text);
         } else {
@@ -97,7 +98,7 @@ static int print_table_json(const struct table *table)
             json_object_set_new(one, "after", json_integer(row->values[SIDE_NEW]));
         }
         json_object_set_new(one, table->is_diff ? "delta" : "total", json_integer(delta));
-        json_object_set_new(one, "share", json_real(amount_share(delta, table->total)));
+        json_object_set_new(one, "share", json_real(amount_share(delta, table->whole)));
         json_object_set_new(one, "samples", json_integer((json_int_t)row->samples));
         json_array_append_new(rows, one);
     }
@@ -112,9 +113,10 @@ static int print_sums(struct table *table, struct label_sums *sums)
     if (table->options->limit > 0 && (size_t)table->options->limit < table->kept)
         table->shown = (size_t)table->options->limit;
     table->unit = pprof_type_row(&table->inputs[0])->unit;
+    table->whole = table->total != 0 ? table->total : table->new_total;
     choose_unit(table);
     int status = EXIT_FINE;
-    if (table->kept == 0 || table->total == 0)
+    if (table->kept == 0 || table->whole == 0)
         status = pprof_say_empty(table->inputs, table->input_count);
     else if (table->options->common.json)
         status = print_table_json(table);

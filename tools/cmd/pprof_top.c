@@ -161,11 +161,13 @@ int pprof_diff(struct pprof_input *inputs, size_t count, const struct pprof_opti
     int64_t base_total = profile_total(&inputs[0].profile, inputs[0].type);
     int64_t new_total = profile_total(&inputs[1].profile, inputs[1].type);
     double factor = 1;
-    if (base_total == 0)
-        return pprof_say_empty(&inputs[0], 1);
+    /* What was not there before is all of NEW: shares are of that then. */
+    int64_t whole = base_total != 0 ? base_total : new_total;
+    if (whole == 0)
+        return pprof_say_empty(inputs, 2);
     if (options->normalize) {
-        if (new_total == 0)
-            return pprof_say_empty(&inputs[1], 1);
+        if (base_total == 0 || new_total == 0)
+            return pprof_say_empty(&inputs[base_total == 0 ? 0 : 1], 1);
         factor = (double)base_total / (double)new_total;
     }
     (void)count;
@@ -174,7 +176,7 @@ int pprof_diff(struct pprof_input *inputs, size_t count, const struct pprof_opti
     tally_add(&tally, &inputs[0].profile, inputs[0].type, -1, &options->selection);
     tally_add(&tally, &inputs[1].profile, inputs[1].type, factor, &options->selection);
     int status = tally.samples_selected == 0 ? pprof_say_empty(inputs, 2)
-                                             : print_tally(&tally, inputs, 2, base_total, options);
+                                             : print_tally(&tally, inputs, 2, whole, options);
     tally_free(&tally);
     return status;
 }
