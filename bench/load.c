@@ -2,7 +2,7 @@
 /*
  * A client that loads a server from one thread, over connections that stay open.
  *
- *   bench_load redis|memcached|http|postgres ADDRESS CONNECTIONS PIPELINE
+ *   bench_load redis|memcached|http|postgres|mariadb ADDRESS CONNECTIONS PIPELINE
  *
  * ADDRESS: a port of 127.0.0.1, or the path of a Unix socket. Prints "ready" when all connections
  * are open and the data is there. Then, for each line of input with a number of milliseconds, it
@@ -98,17 +98,38 @@ static size_t postgres_select(char *to, unsigned key)
     return (size_t)length + 1 + 5;
 }
 
+/* A packet: three bytes of length, a number, and here the kind and text of a query. */
+static size_t mariadb_query(char *to, const char *beginning, unsigned key)
+{
+    int length = snprintf(to + 5, REQUEST_BYTES - 5, "%s %u", beginning, key + 1);
+    to[0] = (char)(length + 1);
+    to[1] = to[2] = to[3] = 0;
+    to[4] = 3;
+    return (size_t)length + 5;
+}
+static size_t mariadb_select(char *to, unsigned key)
+{
+    return mariadb_query(to, "SELECT c FROM rows_of_bench WHERE id =", key);
+}
+static size_t mariadb_update(char *to, unsigned key)
+{
+    return mariadb_query(to, "UPDATE rows_of_bench SET n = n + 1 WHERE id =", key);
+}
+
 struct protocol {
     const char *name;
-    request_fn write, read; /* write: fills in the data first; NULL: it is there */
+    request_fn write, read; /* write: NULL when only reading */
     const char *write_answer, *read_answer;
     unsigned write_every; /* one in so many requests */
+    bool is_filled;       /* the data is there before we come */
 };
 static const struct protocol protocols[] = {
-    {"redis", redis_set, redis_get, "+OK", "$64", 2},
-    {"memcached", memcached_set, memcached_get, "STORED", "VALUE", 10},
-    {"http", NULL, http_get, NULL, "HTTP/1.1 200", 0},
-    {"postgres", NULL, postgres_select, NULL, "T", 0},
+    {"redis", redis_set, redis_get, "+OK", "$64", 2, false},
+    {"memcached", memcached_set, memcached_get, "STORED", "VALUE", 10, false},
+    {"http", NULL, http_get, NULL, "HTTP/1.1 200", 0, true},
+    {"postgres", NULL, postgres_select, NULL, "T", 0, true},
+    /* Lengths of the first packet: all that is said of one changed row; the number of columns. */
+    {"mariadb", mariadb_update, mariadb_select, "0", "\x01", 10, true},
 };
 static const struct protocol *protocol;
 
@@ -206,6 +227,27 @@ static void postgres_log_in(int fd)
     }
 }
 
+/* Packets of protocol 4.1: a greeting, our answer as "root" without a password, and "OK". */
+static void mariadb_log_in(int fd)
+{
+    static const char names[] = "root\0\0bench\0mysql_native_password";
+    const uint32_t wanted =
+        0x8 | 0x200 | 0x8000 | 0x80000;     /* database, 4.1, its log-in, its name */
+    const size_t settings = 4 + 4 + 1 + 23; /* that, longest packet, character set */
+    char bytes[128] = {0};
+    bytes[0] = (char)(settings + sizeof(names));
+    bytes[3] = 1;
+    memcpy(bytes + 4, &wanted, sizeof(wanted));
+    bytes[4 + 7] = 1; /* 16 MiB */
+    bytes[4 + 8] = 8; /* latin1 */
+    memcpy(bytes + 4 + settings, names, sizeof(names));
+    if (read_until_quiet(fd) < 6 || answer[4] != 10)
+        die("this is no MariaDB");
+    send_all(fd, bytes, 4 + settings + sizeof(names));
+    if (read_until_quiet(fd) < 6 || answer[4] != 0)
+        die("MariaDB does not let us in");
+}
+
 /* ---- requests made ready -----------------------------------------------------------------------
  */
 
@@ -231,7 +273,8 @@ static void prepare(int fd)
     size_t write_length = 0;
     if (protocol->write != NULL) {
         write_length = answer_length_of(fd, protocol->write, 1, protocol->write_answer);
-        fill(fd, write_length);
+        if (!protocol->is_filled)
+            fill(fd, write_length);
     }
     size_t read_length = answer_length_of(fd, protocol->read, 1, protocol->read_answer);
     unsigned state = 12345, serial = 0;
@@ -313,7 +356,8 @@ static void load(int epoll_fd, uint64_t duration_ns)
 static int usage(void)
 {
     (void)fprintf(stderr,
-                  "usage: bench_load redis|memcached|http|postgres ADDRESS CONNECTIONS PIPELINE\n"
+                  "usage: bench_load redis|memcached|http|postgres|mariadb ADDRESS CONNECTIONS "
+                  "PIPELINE\n"
                   "       (1 to %u connections, 1 to %u requests at a time)\n",
                   CONNECTIONS_MAX, PIPELINE_MAX);
     return 2;
@@ -336,6 +380,8 @@ int main(int argc, char **argv)
         connection->fd = connect_to(argv[2]);
         if (protocol->read == postgres_select)
             postgres_log_in(connection->fd);
+        if (protocol->read == mariadb_select)
+            mariadb_log_in(connection->fd);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
         if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, connection->fd, &event) != 0)
             die("epoll_ctl");

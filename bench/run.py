@@ -19,6 +19,7 @@ import time
 import urllib.request
 
 import heap
+import locks
 import services
 from measure import free_port, machine, summary
 
@@ -26,7 +27,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 QUESTIONS = ["startup", "idle", "fork", "prefork", "footprint", "unwind", "symbols",
              "cpu_sampler", "thread_dump", "labels", "wall", "heap",
-             "services", "redis_memory"]
+             "locks", "services", "redis_memory"]
 
 # What `rthooks run` adds to a process: rth-admin and rth-work.
 SERVICE_THREADS = 2
@@ -249,6 +250,9 @@ class Bench:
 
     def heap(self):
         heap.ask(self)
+
+    def locks(self):
+        locks.ask(self)
 
     def services(self):
         services.ask(self)

@@ -25,6 +25,12 @@ PAIRS_PER_ROUND = 5
 CAPTURE_S = 3
 PRELOADED = ("jemalloc", "tcmalloc", "mimalloc")
 PGBENCH_QUERY = "the query of pgbench -S, 8 connections"
+MARIADB_ROWS = """CREATE DATABASE bench;
+USE bench;
+CREATE TABLE rows_of_bench (id INT PRIMARY KEY, n INT NOT NULL, c CHAR(120) NOT NULL)
+    ENGINE=InnoDB CHARACTER SET latin1;
+INSERT INTO rows_of_bench SELECT seq, 0, REPEAT('x', 120) FROM seq_1_to_100000;
+"""
 NGINX_CONF = """daemon off;
 worker_processes 1;
 error_log %(folder)s/error.log;
@@ -179,6 +185,39 @@ class Postgres(Kind):
                 process.send_signal(self.stop_signal)
 
 
+class MariaDB(Kind):
+    name, client = "mariadb", ("mariadb", "8", "1")
+    question = "a row by its key and, in 10, one update, 8 connections"
+    user = ["setpriv", "--reuid=mysql", "--regid=mysql", "--init-groups"]
+
+    def place(self, name, port):
+        data = os.path.join(self.folder, name)
+        address = data + "/socket"
+        server = ["/usr/sbin/mariadbd", "--no-defaults", "--datadir=" + data, "--socket=" + address,
+                  "--skip-networking", "--pid-file=" + data + "/pid",
+                  "--innodb-flush-log-at-trx-commit=0",
+                  "--innodb-buffer-pool-dump-at-shutdown=OFF"]
+        if not os.path.exists(data):
+            os.mkdir(data, 0o700)
+            shutil.chown(data, "mysql", "mysql")
+            subprocess.run(self.user + ["mariadb-install-db", "--no-defaults", "--skip-test-db",
+                                        "--auth-root-authentication-method=normal",
+                                        "--datadir=" + data],
+                           check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                           cwd="/")
+            self.fill(server, address)
+        return self.user + server, address
+
+    def fill(self, server, address):
+        with subprocess.Popen(self.user + server, cwd="/", stderr=subprocess.DEVNULL) as process:
+            try:
+                self.wait(address)
+                subprocess.run(["mariadb", "--no-defaults", "--socket=" + address, "--user=root"],
+                               input=MARIADB_ROWS, text=True, check=True, capture_output=True)
+            finally:
+                process.send_signal(self.stop_signal)
+
+
 class Server:
     def __init__(self, bench, kind, name, hooked, preload=""):
         port, self.admin = free_port(), free_port()
@@ -316,7 +355,9 @@ def missing(kind):
         if os.geteuid() != 0 or not glob.glob("/usr/lib/postgresql/*/bin"):
             return "needs PostgreSQL and root (it runs the servers as postgres)"
         return None
-    program = {"redis": "redis-server"}.get(kind.name, kind.name)
+    if kind is MariaDB and (os.geteuid() != 0 or not os.path.exists("/usr/sbin/mariadbd")):
+        return "needs MariaDB and root (it runs the servers as mysql)"
+    program = {"redis": "redis-server", "mariadb": "mariadb-install-db"}.get(kind.name, kind.name)
     path = os.environ["PATH"] + ":/usr/sbin"
     return None if shutil.which(program, path=path) else program + " is not here"
 
@@ -326,7 +367,7 @@ def ask(bench):
         print("services: skipped: needs two processors")
         return
     result = {}
-    for kind_class in (Redis, Memcached, Nginx, Postgres):
+    for kind_class in (Redis, Memcached, Nginx, Postgres, MariaDB):
         why = missing(kind_class)
         if why is not None:
             print("services, %s: skipped: %s" % (kind_class.name, why))

@@ -24,8 +24,8 @@ packages_for() {
             echo libjemalloc2 libtcmalloc-minimal4 libgoogle-perftools4 libmimalloc2.0
             echo libmicrohttpd-dev libsqlite3-dev libuv1-dev libevent-dev
             ;;
-        # The peers that our own parts are measured beside.
-        bench) echo libunwind8 libgoogle-perftools4 libjemalloc2 libmimalloc2.0 ;;
+        # The peers that our own parts are measured beside, and servers that only run there.
+        bench) echo libunwind8 libgoogle-perftools4 libjemalloc2 libmimalloc2.0 mariadb-server ;;
         lint) echo clang-format-14 shellcheck universal-ctags ;;
         esac
     done

@@ -301,7 +301,8 @@ class Late(HeapCase):
         for library in ("librthooks_interpose.so", "librthooks.so"):
             line = self.load_late(library, 0)
             self.assertTrue(line == "loaded" or "static TLS" in line, line)
-            self.assertEqual(self.load_late(library, 1), "loaded")
+            # 512 bytes, what glibc itself keeps spare for libraries like ours.
+            self.assertEqual(self.load_late(library, 4), "loaded")
 
     def test_only_thread_local_storage_that_needs_no_call_is_used(self):
         for library in ("librthooks_interpose.so", "librthooks.so"):
