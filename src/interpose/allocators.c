@@ -223,7 +223,7 @@ RTH__ENTRY_ALLOC(mi_aligned_alloc, (size_t alignment, size_t size_bytes), (align
                  size_bytes, rth__alloc_real.aligned_alloc(alignment, size_bytes))
 RTH__ENTRY_STORE(mi_posix_memalign)
 RTH__ENTRY_ALLOC(mi_strdup, (const char *text), (text), block != NULL ? strlen(block) + 1 : 0,
-                 copied_text(text, SIZE_MAX))
+                 copied_text(text, PTRDIFF_MAX))
 RTH__ENTRY_ALLOC(mi_strndup, (const char *text, size_t bytes_max), (text, bytes_max),
                  block != NULL ? strlen(block) + 1 : 0, copied_text(text, bytes_max))
 MI_MOVE(mi_realloc, false)
