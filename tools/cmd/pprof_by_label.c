@@ -19,7 +19,8 @@ struct table {
     size_t shown, kept;
     /* Of all samples, magnitudes; in a difference of both sides. */
     int64_t total, new_total;
-    int64_t whole; /* what percentages refer to: total, or what was not there before is all of NEW */
+    int64_t
+        whole; /* what percentages refer to: total, or what was not there before is all of NEW */
     const char *unit, *shown_unit;
 };
 

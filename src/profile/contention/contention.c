@@ -198,7 +198,12 @@ static void write_comments(struct rth_comments *comments, uint32_t kind)
                       (unsigned long long)rth__contention_interval_ns(),
                       (unsigned long long)samples);
     if (samples == 0)
-        rth__comments_add(comments, "empty: %s", "no wait was sampled yet");
+        rth__comments_add(comments, "empty: no wait%s was sampled yet%s",
+                          kind == RTH_CONTENTION_MUTEX ? " for a mutex or rwlock" : "",
+                          kind == RTH_CONTENTION_MUTEX && totals.lock_waits == 0 &&
+                                  totals.cond_waits + totals.semaphore_waits != 0
+                              ? "; waits for conditions and semaphores are in /debug/pprof/block"
+                              : "");
     rth__comments_add(
         comments,
         "counted, all threads: %llu waits of %llu ns for mutexes and rwlocks, %llu "
