@@ -34,10 +34,12 @@
 
 struct block {
     _Atomic uint32_t state; /* enum rth_thread_state */
-    uint32_t generation;    /* changes while FREE only */
-    int tid;                /* written by the thread itself before LIVE */
-    int creator_tid;        /* the rest: written by the creator before CREATED */
-    int64_t created_ns;
+    /* Atomic for readers who look at a block while it passes to another thread: they ask for its
+     * state and generation again before they believe what they read. */
+    _Atomic uint32_t generation; /* changes while FREE only */
+    _Atomic int tid;             /* written by the thread itself before LIVE */
+    _Atomic int creator_tid;     /* the rest: written by the creator before CREATED */
+    _Atomic int64_t created_ns;
     union {
         void *(*start)(void *);
         struct block *next_free; /* while FREE; protected by blocks_lock */
