@@ -261,6 +261,56 @@ void rth__profile_text_labels(struct rth_sink *sink, const struct rth_pprof_labe
     (void)rth__sink_puts(sink, "}");
 }
 
+void rth__profile_text_detail(struct rth_sink *sink, const struct rth_symbol_set *symbols,
+                              const struct rth_profile_row *row)
+{
+    if (row->label_count > 0) {
+        (void)rth__sink_puts(sink, "# labels: ");
+        rth__profile_text_labels(sink, row->labels, row->label_count);
+        (void)rth__sink_puts(sink, "\n");
+    }
+    for (unsigned i = 0; i < row->frame_count; i++)
+        rth__profile_text_frame(sink, symbols, row->frames[i]);
+    (void)rth__sink_puts(sink, "\n");
+}
+
+void rth__profile_text_comments(struct rth_sink *sink, const char *const *comments,
+                                unsigned comment_count)
+{
+    for (unsigned i = 0; i < comment_count; i++) {
+        (void)rth__sink_puts(sink, "# ");
+        write_printable(sink, comments[i]);
+        (void)rth__sink_puts(sink, "\n");
+    }
+}
+
+int rth__profile_text_symbols(const struct rth_profile_rows *rows,
+                              const struct rth_profile_naming *naming,
+                              struct rth_symbol_set **ret_symbols)
+{
+    size_t total = 0, used = 0;
+    for (size_t i = 0; i < rows->count; i++)
+        total += rows->rows[i].frame_count;
+    *ret_symbols = NULL;
+    if (!naming->symbols || total == 0)
+        return 0;
+    rth_frame *frames = rth__arena_alloc_nomalloc(total * sizeof(*frames));
+    if (frames == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct rth_profile_row *row = &rows->rows[i];
+        if (row->frame_count != 0)
+            memcpy(frames + used, row->frames, row->frame_count * sizeof(*frames));
+        used += row->frame_count;
+    }
+    struct rth_symbol_set *symbols = rth__symbol_set_new(frames, total);
+    rth__arena_free_nomalloc(frames, total * sizeof(*frames));
+    if (symbols == NULL)
+        return -ENOMEM;
+    *ret_symbols = symbols;
+    return rth__symbol_set_resolve(symbols, naming->root_fd, naming->cancelled, naming->userdata);
+}
+
 static void write_modules(struct text_writer *writer)
 {
     uint8_t used[RTH_MODULES_MAX / 8] = {0};
@@ -298,14 +348,7 @@ static int write_groups(struct text_writer *writer)
         rth__profile_text_stack(writer->sink, writer->groups[i].count, row->frames,
                                 row->frame_count);
         (void)rth__sink_puts(writer->sink, "\n");
-        if (row->label_count > 0) {
-            (void)rth__sink_puts(writer->sink, "# labels: ");
-            rth__profile_text_labels(writer->sink, row->labels, row->label_count);
-            (void)rth__sink_puts(writer->sink, "\n");
-        }
-        for (unsigned k = 0; k < row->frame_count; k++)
-            rth__profile_text_frame(writer->sink, writer->symbols, row->frames[k]);
-        (void)rth__sink_puts(writer->sink, "\n");
+        rth__profile_text_detail(writer->sink, writer->symbols, row);
     }
     write_modules(writer);
     return writer->sink->error;
@@ -318,11 +361,7 @@ static void write_head(struct text_writer *writer, const char *name, const char 
     for (size_t i = 0; i < writer->group_count; i++)
         total += writer->groups[i].count;
     (void)rth__sink_printf(writer->sink, "%s profile: total %lld\n", name, (long long)total);
-    for (unsigned i = 0; i < comment_count; i++) {
-        (void)rth__sink_puts(writer->sink, "# ");
-        write_printable(writer->sink, comments[i]);
-        (void)rth__sink_puts(writer->sink, "\n");
-    }
+    rth__profile_text_comments(writer->sink, comments, comment_count);
 }
 
 int rth__profile_text_counts(const char *name, const struct rth_profile_rows *rows,

@@ -37,4 +37,16 @@ void rth__profile_text_labels(struct rth_sink *sink, const struct rth_pprof_labe
 void rth__profile_text_stack(struct rth_sink *sink, int64_t count, const rth_frame *frames,
                              unsigned frame_count);
 
+/* What stands below the first line of a row: its labels, its frames, an empty line. */
+void rth__profile_text_detail(struct rth_sink *sink, const struct rth_symbol_set *symbols,
+                              const struct rth_profile_row *row);
+/* Comments as '#' lines. */
+void rth__profile_text_comments(struct rth_sink *sink, const char *const *comments,
+                                unsigned comment_count);
+/* The names of all frames of the rows; NULL where none are wanted. The caller frees them, after an
+ * error too. 0, -ECANCELED or -ENOMEM. */
+int rth__profile_text_symbols(const struct rth_profile_rows *rows,
+                              const struct rth_profile_naming *naming,
+                              struct rth_symbol_set **ret_symbols);
+
 #endif /* RTH_PROFILE_TEXT_H */

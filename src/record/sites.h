@@ -85,6 +85,12 @@ void rth__sites_copy_free(struct rth_sites_copy *copy);
 const struct rth_site_row *rth__sites_copy_find(const struct rth_sites_copy *copy,
                                                 uint64_t identity);
 
+/* A count in units of 2^-shift, to the nearest whole one. */
+static inline int64_t rth__site_count_rounded(uint64_t count, unsigned shift)
+{
+    return (int64_t)(shift == 0 ? count : (count + (UINT64_C(1) << (shift - 1))) >> shift);
+}
+
 struct rth_sites_counts {
     uint32_t rows;       /* in use, but for the overflow rows */
     uint64_t overflowed; /* stacks that found no room */

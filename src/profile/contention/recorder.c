@@ -6,18 +6,18 @@
  * thread that finds a lock busy comes here before and after its wait; one that gives back a lock
  * that others wait for comes here before and after that (interpose/sync.h). Nothing else does.
  * Sampling: points lie at random on the time waited, one per interval on average, and a wait that
- * holds one is recorded with the weight that makes it stand for all of its length (heap/poisson.h).
- * While there are more than some hundred samples a second the interval grows, which keeps the cost
- * bounded and the sums true. Exact totals are counted apart.
- * Where the time goes: what a holder is charged is fixed before the unlock, so that whoever gets
- * the lock next is not charged for it; its stack is taken after. A waiter's stack must be taken
- * while its frame is there, with the lock held: some 100 ns, of a sampled wait alone. It is
- * recorded after the unlock (keep.h). A condition's wait gives its mutex back inside libc: that
- * holder's stack is taken before, and kept as well. Threads: any of the host's, inside allocators
- * too. Locks: ours alone, for some 100 ns, never while a lock operation of the host runs. A signal
- * handler that interrupts its thread in here is let through unrecorded. Failure: what is lost is
- * counted per cause, and said in the profiles. Cost: 60 ns per wait, 20 ns per unlock that others
- * wait for, 0.5 us per sample.
+ * holds one is recorded with the weight that makes it stand for all of its length
+ * (profile/poisson.h). While there are more than some hundred samples a second the interval grows,
+ * which keeps the cost bounded and the sums true. Exact totals are counted apart. Where the time
+ * goes: what a holder is charged is fixed before the unlock, so that whoever gets the lock next is
+ * not charged for it; its stack is taken after. A waiter's stack must be taken while its frame is
+ * there, with the lock held: some 100 ns, of a sampled wait alone. It is recorded after the unlock
+ * (keep.h). A condition's wait gives its mutex back inside libc: that holder's stack is taken
+ * before, and kept as well. Threads: any of the host's, inside allocators too. Locks: ours alone,
+ * for some 100 ns, never while a lock operation of the host runs. A signal handler that interrupts
+ * its thread in here is let through unrecorded. Failure: what is lost is counted per cause, and
+ * said in the profiles. Cost: 60 ns per wait, 20 ns per unlock that others wait for, 0.5 us per
+ * sample.
  */
 #include "profile/contention/recorder.h"
 
@@ -30,7 +30,7 @@
 #include "profile/contention/keep.h"
 #include "profile/contention/waiters.h"
 #include "profile/early.h"
-#include "profile/heap/poisson.h"
+#include "profile/poisson.h"
 #include "thread/context.h"
 
 struct rth_sites rth__contention_sites = {.lock = RTH_LOCK_INIT(RTH_RANK_SITES)};

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "core/arena.h"
 #include "profile/row_list.h"
 #include "profile/text.h"
 
@@ -14,11 +13,6 @@ static const struct rth_profile_value_type column_types[COLUMNS] = {
     {"contentions", "count"},
     {"delay", "nanoseconds"},
 };
-
-static int64_t rounded(uint64_t count, unsigned shift)
-{
-    return (int64_t)(shift == 0 ? count : (count + (UINT64_C(1) << (shift - 1))) >> shift);
-}
 
 static int fill(struct rth_row_list *list, const struct rth_waited_profile *profile,
                 const struct rth_sites_copy *now, const struct rth_sites_copy *base)
@@ -39,7 +33,7 @@ static int fill(struct rth_row_list *list, const struct rth_waited_profile *prof
             rth__row_list_add(list, row->frames, row->frame_count, row->label_set, NULL, 0);
         if (values == NULL)
             return -ENOMEM;
-        values[CONTENTIONS] = rounded(count, profile->count_shift);
+        values[CONTENTIONS] = rth__site_count_rounded(count, profile->count_shift);
         values[DELAY] = (int64_t)delay_ns;
     }
     return 0;
@@ -99,56 +93,21 @@ static void sort(struct rth_profile_row *rows, size_t count)
     }
 }
 
-/* The names of all frames, NULL with *ret_error 0 where none are wanted. */
-static struct rth_symbol_set *names_of(const struct rth_row_list *list,
-                                       const struct rth_profile_naming *naming, int *ret_error)
-{
-    size_t total = 0, used = 0;
-    for (size_t i = 0; i < list->count; i++)
-        total += list->rows[i].frame_count;
-    *ret_error = 0;
-    if (!naming->symbols || total == 0)
-        return NULL;
-    *ret_error = -ENOMEM;
-    rth_frame *frames = rth__arena_alloc_nomalloc(total * sizeof(*frames));
-    if (frames == NULL)
-        return NULL;
-    for (size_t i = 0; i < list->count; i++) {
-        const struct rth_profile_row *row = &list->rows[i];
-        if (row->frame_count == 0)
-            continue;
-        memcpy(frames + used, row->frames, row->frame_count * sizeof(*frames));
-        used += row->frame_count;
-    }
-    struct rth_symbol_set *symbols = rth__symbol_set_new(frames, total);
-    rth__arena_free_nomalloc(frames, total * sizeof(*frames));
-    if (symbols != NULL)
-        *ret_error =
-            rth__symbol_set_resolve(symbols, naming->root_fd, naming->cancelled, naming->userdata);
-    return symbols;
-}
-
 static void write_text_row(const struct rth_profile_row *row, const struct rth_symbol_set *symbols,
                            struct rth_sink *sink)
 {
     (void)rth__sink_printf(sink, "%lld ", (long long)row->values[DELAY]);
     rth__profile_text_stack(sink, row->values[CONTENTIONS], row->frames, row->frame_count);
     (void)rth__sink_puts(sink, "\n");
-    if (row->label_count > 0) {
-        (void)rth__sink_puts(sink, "# labels: ");
-        rth__profile_text_labels(sink, row->labels, row->label_count);
-        (void)rth__sink_puts(sink, "\n");
-    }
-    for (unsigned k = 0; k < row->frame_count; k++)
-        rth__profile_text_frame(sink, symbols, row->frames[k]);
-    (void)rth__sink_puts(sink, "\n");
+    rth__profile_text_detail(sink, symbols, row);
 }
 
 static int write_text(const struct rth_waited_profile *profile, struct rth_row_list *list,
                       struct rth_sink *sink)
 {
-    int error;
-    struct rth_symbol_set *symbols = names_of(list, &profile->naming, &error);
+    struct rth_symbol_set *symbols;
+    int error = rth__profile_text_symbols(&(struct rth_profile_rows){list->rows, list->count},
+                                          &profile->naming, &symbols);
     if (error == 0) {
         sort(list->rows, list->count);
         (void)rth__sink_printf(sink, "--- %s:\ncycles/second=1000000000\n", profile->text_name);
@@ -156,8 +115,7 @@ static int write_text(const struct rth_waited_profile *profile, struct rth_row_l
             (void)rth__sink_puts(sink, "sampling period=1\n");
         for (size_t i = 0; i < list->count && !rth__sink_cancelled(sink); i++)
             write_text_row(&list->rows[i], symbols, sink);
-        for (unsigned i = 0; i < profile->comments->count; i++)
-            (void)rth__sink_printf(sink, "# %s\n", profile->comments->lines[i]);
+        rth__profile_text_comments(sink, profile->comments->lines, profile->comments->count);
         error = sink->error;
     }
     rth__symbol_set_free(symbols);

@@ -22,21 +22,9 @@
 #include "formats/size.h"
 #include "os/clock.h"
 #include "profile/comments.h"
-#include "profile/heap/rows.h"
+#include "profile/held.h"
 #include "profile/heap/sampler.h"
-#if __has_include("profile/heap/static_allocator.h")
 #include "profile/heap/static_allocator.h"
-#else
-struct rth_static_allocator {
-    const char *kind, *module_path, *evidence;
-};
-static int rth__static_allocator_find(int fd, struct rth_static_allocator *r)
-{
-    (void)fd;
-    (void)r;
-    return -ENOENT;
-}
-#endif
 #include "profile/heap/waiting.h"
 #include "profile/labels.h"
 #include "profile/named.h"
@@ -89,7 +77,6 @@ static const struct rth_option options[] = {
 /* Written at start. */
 static bool has_interposer;
 static struct rth_interpose_info seen;
-static int64_t started_unix_ns;
 /* rth-work's: looked for once. */
 static bool allocator_sought;
 static bool has_static_allocator;
@@ -294,7 +281,6 @@ static int start(char *ret_reason, size_t reason_size)
         error = rth__heap_sampler_start(seen.heap_filter);
     if (error != 0)
         return error;
-    started_unix_ns = rth__clock_realtime_ns_sigsafe();
     rth__heap_sampler_set_interval((uint64_t)interval);
     return 0;
 }

@@ -20,7 +20,7 @@
 #include <stdatomic.h>
 
 #include "core/enable.h"
-#include "profile/heap/poisson.h"
+#include "profile/poisson.h"
 #include "profile/heap/waiting.h"
 #include "profile/stack_here.h"
 #include "record/live.h"

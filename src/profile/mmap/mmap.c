@@ -25,7 +25,7 @@
 #include "os/clock.h"
 #include "os/procfs.h"
 #include "profile/comments.h"
-#include "profile/heap/rows.h"
+#include "profile/held.h"
 #include "profile/labels.h"
 #include "profile/mmap/recorder.h"
 #include "profile/named.h"

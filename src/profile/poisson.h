@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef RTH_PROFILE_HEAP_POISSON_H
-#define RTH_PROFILE_HEAP_POISSON_H
+#ifndef RTH_PROFILE_POISSON_H
+#define RTH_PROFILE_POISSON_H
 
 /*
  * Poisson sampling by bytes. Points lie on the stream of allocated bytes at random, one per
@@ -24,4 +24,4 @@ uint64_t rth__poisson_gap(struct rth_poisson *poisson, uint64_t interval_bytes);
  * 1e-6 of it. size_bytes 0 gives 1. */
 double rth__poisson_weight(uint64_t size_bytes, uint64_t interval_bytes);
 
-#endif /* RTH_PROFILE_HEAP_POISSON_H */
+#endif /* RTH_PROFILE_POISSON_H */

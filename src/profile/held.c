@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "profile/heap/rows.h"
+#include "profile/held.h"
 
 #include <errno.h>
 #include <string.h>
@@ -42,15 +42,8 @@ static bool memory_take(struct memory *memory, size_t count)
 
 static void memory_give(struct memory *memory)
 {
-    if (memory->held != NULL)
-        rth__arena_free_nomalloc(memory->held, memory->held_bytes);
-    if (memory->rows != NULL)
-        rth__arena_free_nomalloc(memory->rows, memory->rows_bytes);
-}
-
-static int64_t objects_of(uint64_t count, unsigned shift)
-{
-    return (int64_t)(shift == 0 ? count : (count + (UINT64_C(1) << (shift - 1))) >> shift);
+    rth__arena_free_nomalloc(memory->held, memory->held_bytes);
+    rth__arena_free_nomalloc(memory->rows, memory->rows_bytes);
 }
 
 /* False when nothing is left to show. */
@@ -59,9 +52,11 @@ static bool values_of(const struct rth_held_profile *profile, const struct rth_s
 {
     const struct rth_site_values *now = &row->values;
     unsigned shift = profile->count_shift;
-    ret_values[ALLOC_OBJECTS] = objects_of(now->added_count - then->added_count, shift);
+    ret_values[ALLOC_OBJECTS] =
+        rth__site_count_rounded(now->added_count - then->added_count, shift);
     ret_values[ALLOC_SPACE] = (int64_t)(now->added_amount - then->added_amount);
-    ret_values[INUSE_OBJECTS] = objects_of(now->added_count - now->removed_count, shift);
+    ret_values[INUSE_OBJECTS] =
+        rth__site_count_rounded(now->added_count - now->removed_count, shift);
     ret_values[INUSE_SPACE] = (int64_t)(now->added_amount - now->removed_amount);
     for (int i = 0; i < COLUMNS; i++)
         if (ret_values[i] != 0)
@@ -169,52 +164,16 @@ static void write_text_rows(const struct memory *memory, const struct rth_symbol
             (void)rth__sink_printf(sink, " 0x%llx",
                                    (unsigned long long)rth__frame_address(row->frames[k]) + 1);
         (void)rth__sink_puts(sink, "\n");
-        if (row->label_count > 0) {
-            (void)rth__sink_puts(sink, "# labels: ");
-            rth__profile_text_labels(sink, row->labels, row->label_count);
-            (void)rth__sink_puts(sink, "\n");
-        }
-        for (unsigned k = 0; k < row->frame_count; k++)
-            rth__profile_text_frame(sink, symbols, row->frames[k]);
-        (void)rth__sink_puts(sink, "\n");
+        rth__profile_text_detail(sink, symbols, row);
     }
-}
-
-/* The names of all frames, NULL with *ret_error 0 where none are wanted. */
-static struct rth_symbol_set *names_of(const struct memory *memory,
-                                       const struct rth_profile_naming *naming, int *ret_error)
-{
-    size_t total = 0;
-    for (size_t i = 0; i < memory->count; i++)
-        total += memory->rows[i].frame_count;
-    *ret_error = 0;
-    if (!naming->symbols || total == 0)
-        return NULL;
-    size_t bytes = total * sizeof(rth_frame), used = 0;
-    rth_frame *frames = rth__arena_alloc_nomalloc(bytes);
-    *ret_error = -ENOMEM;
-    if (frames == NULL)
-        return NULL;
-    for (size_t i = 0; i < memory->count; i++) {
-        const struct rth_profile_row *row = &memory->rows[i];
-        if (row->frame_count != 0)
-            memcpy(frames + used, row->frames, row->frame_count * sizeof(*frames));
-        used += row->frame_count;
-    }
-    struct rth_symbol_set *symbols = rth__symbol_set_new(frames, total);
-    rth__arena_free_nomalloc(frames, bytes);
-    if (symbols == NULL)
-        return NULL;
-    *ret_error =
-        rth__symbol_set_resolve(symbols, naming->root_fd, naming->cancelled, naming->userdata);
-    return symbols;
 }
 
 static int write_text(const struct rth_held_profile *profile, const struct memory *memory,
                       struct rth_sink *sink)
 {
-    int error;
-    struct rth_symbol_set *symbols = names_of(memory, &profile->naming, &error);
+    struct rth_symbol_set *symbols;
+    int error = rth__profile_text_symbols(&(struct rth_profile_rows){memory->rows, memory->count},
+                                          &profile->naming, &symbols);
     int64_t total[COLUMNS] = {0};
     for (size_t i = 0; i < memory->count; i++)
         for (int k = 0; k < COLUMNS; k++)
@@ -224,8 +183,7 @@ static int write_text(const struct rth_held_profile *profile, const struct memor
         write_record(sink, total);
         (void)rth__sink_puts(sink, " " TEXT_RATE "\n");
         write_text_rows(memory, symbols, sink);
-        for (unsigned i = 0; i < profile->comments->count; i++)
-            (void)rth__sink_printf(sink, "# %s\n", profile->comments->lines[i]);
+        rth__profile_text_comments(sink, profile->comments->lines, profile->comments->count);
         error = sink->error;
     }
     rth__symbol_set_free(symbols);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Rows of sites as a profile: columns, differences, labels, and the text that pprof reads too. */
-#include "profile/heap/rows.h"
+#include "profile/held.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef RTH_PROFILE_HEAP_ROWS_H
-#define RTH_PROFILE_HEAP_ROWS_H
+#ifndef RTH_PROFILE_HELD_H
+#define RTH_PROFILE_HELD_H
 
 /*
  * Sites as a profile of what is held, in the shape of Go's heap profile: allocated objects and
@@ -30,4 +30,4 @@ int rth__held_profile_write(const struct rth_held_profile *profile,
                             const struct rth_sites_copy *now, const struct rth_sites_copy *base,
                             struct rth_sink *sink);
 
-#endif /* RTH_PROFILE_HEAP_ROWS_H */
+#endif /* RTH_PROFILE_HELD_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Gaps are exponential and weights undo them. Seeds are fixed: nothing here is left to chance. */
-#include "profile/heap/poisson.h"
+#include "profile/poisson.h"
 
 #include <math.h>
 #include <string.h>

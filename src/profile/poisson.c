@@ -4,7 +4,7 @@
  * is another library; both are series that converge to double precision on the small range that is
  * left after the exponent is taken apart.
  */
-#include "profile/heap/poisson.h"
+#include "profile/poisson.h"
 
 #include <string.h>
 
