@@ -226,7 +226,7 @@ static void free_aligned_sized_first(void *block, size_t alignment, size_t size_
 }
 
 #define FIRST_OF(name, type, parameters) .name = name##_first,
-struct rth__alloc_real rth__alloc_real = {RTH__ALLOC_NAMES(FIRST_OF)};
+RTH__HOT_DATA struct rth__alloc_real rth__alloc_real = {RTH__ALLOC_NAMES(FIRST_OF)};
 #undef FIRST_OF
 
 /* ---- the look-up ---------------------------------------------------------------------------- */

@@ -21,9 +21,7 @@
 /* Answer of calm_part: a handler ran. */
 #define INTERRUPTED (-1)
 
-/* When child_calm may adopt, CLOCK_MONOTONIC: what it said last. 0: not asked in this process.
- * Any thread writes, relaxed; a stale value costs a few system calls or one unheld signal. */
-static int64_t adoption_due_ns;
+RTH__HOT_DATA int64_t rth__calm_due_ns;
 
 static int64_t now_ns(void)
 {
@@ -108,14 +106,14 @@ static int64_t calm_part(int64_t caller_ns)
     const struct rth_interpose_ops *ops = rth__ops_unadopted();
     if (ops == NULL)
         return 0;
-    int64_t due_ns = __atomic_load_n(&adoption_due_ns, __ATOMIC_RELAXED);
+    int64_t due_ns = __atomic_load_n(&rth__calm_due_ns, __ATOMIC_RELAXED);
     bool hold = due_ns == 0 || now_ns() >= due_ns;
     sigset_t before;
     if (hold)
         hold_signals(&before);
     int64_t wait_ns = ops->child_calm();
     due_ns = wait_ns > 0 ? rth__deadline_ns(wait_ns) : wait_ns < 0 ? RTH__FOREVER : 0;
-    __atomic_store_n(&adoption_due_ns, due_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&rth__calm_due_ns, due_ns, __ATOMIC_RELAXED);
     if (hold && release_signals(&before) && caller_ns > 0)
         return INTERRUPTED;
     return wait_ns > 0 && caller_ns > wait_ns ? wait_ns : 0;
@@ -151,5 +149,5 @@ void rth__calm_point(void)
 
 void rth__calm_forked(void)
 {
-    __atomic_store_n(&adoption_due_ns, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&rth__calm_due_ns, 0, __ATOMIC_RELAXED);
 }

@@ -8,10 +8,12 @@
  * waits in parts: at most until the child may be adopted, then, once it is, for the rest.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
+#include "interpose/blocked.h"
 #include "interpose/ops.h"
 
 #define RTH__FOREVER INT64_MAX
@@ -26,10 +28,21 @@
  */
 typedef int (*rth__attempt)(void *call, int64_t wait_ns, bool last);
 
-/* True in the only processes where rth__calm_wait has something to do. */
+/* When the child may be adopted, CLOCK_MONOTONIC, as the runtime said last; 0: not asked in this
+ * process; RTH__FOREVER: never. Any thread writes, relaxed; a stale value costs a few system calls
+ * or one signal that is not held back. */
+extern int64_t rth__calm_due_ns;
+
+/* True in the only processes where rth__calm_wait has something to do. A thread with a block that
+ * was not wiped is in none of them; its `due` says so, and no other page has to be looked at. */
 static inline bool rth__calm_wanted(void)
 {
-    return __builtin_expect(rth__ops_unadopted() != NULL, 0);
+    const struct rth_thread_shared *self = rth__self;
+    if (__builtin_expect(self != NULL, 1) &&
+        __builtin_expect(atomic_load_explicit(&self->heap.due, memory_order_relaxed) != 0, 1))
+        return false;
+    return __builtin_expect(rth__ops_unadopted() != NULL, 0) &&
+           __atomic_load_n(&rth__calm_due_ns, __ATOMIC_RELAXED) != RTH__FOREVER;
 }
 
 /*

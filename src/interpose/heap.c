@@ -9,7 +9,7 @@
 /* One that holds nothing: a shift, and the two words it leads to. */
 static const uint64_t empty_filter[3] = {63, 0, 0};
 
-const struct rth_heap_filter *rth__heap_filter = (const void *)empty_filter;
+RTH__HOT_DATA const struct rth_heap_filter *rth__heap_filter = (const void *)empty_filter;
 __thread uint64_t rth__heap_unseen_allocs __attribute__((tls_model("initial-exec")));
 __thread uint64_t rth__heap_unseen_frees __attribute__((tls_model("initial-exec")));
 

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct rth_interpose_ops *rth__ops_current;
+RTH__HOT_DATA const struct rth_interpose_ops *rth__ops_current;
 
 RTH__EXPORT int rth_interpose_attach(const struct rth_interpose_ops *ops,
                                      struct rth_interpose_info *ret_info);

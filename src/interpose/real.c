@@ -3,8 +3,8 @@
 
 #include "interpose/dl.h"
 
-struct rth__real rth__real_table;
-bool rth__real_resolved;
+RTH__HOT_DATA struct rth__real rth__real_table;
+RTH__HOT_DATA bool rth__real_resolved;
 
 /*
  * RTLD_NEXT is relative to the object that holds dlsym's return address: a dlsym in tail position

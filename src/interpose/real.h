@@ -30,6 +30,8 @@
 /* Every definition with this is in interpose.map; the rest of the object is hidden. */
 #define RTH__EXPORT __attribute__((visibility("default")))
 
+#include "interpose/hot.h"
+
 /* Exported by libc, declared by no header, by fortified ones only, or by newer ones only. */
 RTH__EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t fds_bytes);
 RTH__EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
