@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""run.py [--build DIR] [--repeat N] [--out DIR] [QUESTION…]
+"""run.py [--build DIR] [--repeat N] [--minutes N] [--out DIR] [QUESTION…]
 
 Bare and hooked, interleaved in one run, each pair one observation. Prints a line per question and
 writes bench/results/NAME.json with what it ran on.
@@ -20,6 +20,7 @@ import urllib.request
 
 import heap
 import locks
+import memory
 import services
 from measure import free_port, machine, summary
 
@@ -27,7 +28,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 QUESTIONS = ["startup", "idle", "fork", "prefork", "footprint", "unwind", "symbols",
              "cpu_sampler", "thread_dump", "labels", "wall", "heap",
-             "locks", "services", "redis_memory"]
+             "locks", "services", "redis_memory", "reaction", "ablation", "survival"]
 
 # What `rthooks run` adds to a process: rth-admin and rth-work.
 SERVICE_THREADS = 2
@@ -51,10 +52,11 @@ def private_kib(pid):
 
 
 class Bench:
-    def __init__(self, build, repeat, out):
+    def __init__(self, build, repeat, minutes, out):
         self.rthooks = os.path.join(build, "tools", "rthooks")
         self.build = build
         self.repeat = repeat
+        self.minutes = minutes
         self.out = out
 
     def hooked(self, argv, port=None):
@@ -260,6 +262,15 @@ class Bench:
     def redis_memory(self):
         services.ask_redis_memory(self)
 
+    def reaction(self):
+        memory.ask_reaction(self)
+
+    def ablation(self):
+        memory.ask_ablation(self)
+
+    def survival(self):
+        memory.ask_survival(self)
+
     def thread_dump(self):
         """1,000 sleeping threads."""
         script = os.path.join(HERE, "thread_dump.py")
@@ -363,10 +374,13 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=os.path.join(HERE, "..", "build", "release"))
     parser.add_argument("--repeat", type=int, default=20)
+    parser.add_argument("--minutes", type=float, default=1,
+                        help="of each run of survival; the documented figures are of 10")
     parser.add_argument("--out", default=os.path.join(HERE, "results"))
     parser.add_argument("question", nargs="*", choices=[[]] + QUESTIONS)
     arguments = parser.parse_args()
-    bench = Bench(os.path.abspath(arguments.build), arguments.repeat, arguments.out)
+    bench = Bench(os.path.abspath(arguments.build), arguments.repeat, arguments.minutes,
+                  arguments.out)
     for question in arguments.question or QUESTIONS:
         getattr(bench, question)()
 

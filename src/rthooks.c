@@ -8,7 +8,8 @@
  * Threads: start and stop run on one host thread at a time (runtime_lock); the interposer's calls
  * come from any host thread. Fork: a child is inert until core/fork.c adopts it here.
  * Failure: whatever fails is reported in the status; the host always runs on.
- * Cost: some 200 us before main, one thread; two more once it has run for 100 ms.
+ * Cost: some 400 us before main, one thread; two more once it has run for 100 ms, and one parked
+ * where there is a memory limit.
  */
 #include "rthooks/rthooks.h"
 
@@ -23,7 +24,9 @@
 
 #include "admin/admin.h"
 #include "core/arena.h"
+#include "core/call.h"
 #include "core/capability.h"
+#include "core/collect.h"
 #include "core/enable.h"
 #include "core/env.h"
 #include "core/family.h"
@@ -33,8 +36,11 @@
 #include "core/log.h"
 #include "core/service_thread.h"
 #include "core/work.h"
+#include "episode/episode.h"
 #include "health/health.h"
 #include "interpose/abi.h"
+#include "limits/limits.h"
+#include "limits/reclaim.h"
 #include "metrics/metrics.h"
 #include "metrics/process.h"
 #include "os/clock.h"
@@ -87,10 +93,15 @@ static const struct rth_capability *const capability_table[] = {
     &rth__mmap_capability,         /* who mapped it, below any allocator */
     &rth__tasks_capability,        /* units of work that the program queues */
     &rth__custom_capability,       /* profiles of the program's own; behind all other profiles */
+    &rth__episode_capability,      /* evidence in files, when something happens */
+    &rth__limits_capability,       /* memory and CPU that the platform lets it have */
     &rth__processes_capability,    /* /debug/processes */
     &rth__admin_capability,        /* the endpoint */
 };
 #define CAPABILITY_COUNT (sizeof(capability_table) / sizeof(capability_table[0]))
+
+/* As rth-admin: the host starts up, and may be about to change its ids. */
+#define COLLECT_DELAY_NS (100 * RTH_NS_PER_MS)
 
 static struct rth_lock runtime_lock = RTH_LOCK_INIT(RTH_RANK_RUNTIME);
 /* Protected by runtime_lock. */
@@ -111,18 +122,38 @@ const char *rth_version(void)
  * interrupts it there must not wait for itself. 0: nobody. */
 static _Atomic int quiescing_tid;
 
+/* Where there is no endpoint, rth-collect is on its own. */
+static void start_collect_alone(int64_t delay_ns)
+{
+    int error = rth__capability_is_running("admin") ? 0 : rth__collect_start(false, delay_ns);
+    if (error != 0)
+        rth_log(RTH_LOG_ERROR, "collect.failed", "error=\"%s\"", rth_strerror(error));
+}
+
+static void stop_collect_alone(void)
+{
+    if (!rth__capability_is_running("admin"))
+        rth__collect_stop();
+}
+
 /* Our threads end, so that the host can call what the kernel or glibc refuses to them. */
 static void threads_quiesce(void)
 {
     rth__lock(&runtime_lock);
     quiescing_tid = rth__raw_gettid_sigsafe();
     rth__admin_quiesce();
+    stop_collect_alone();
+    rth__reclaim_thread_stop();
+    rth__call_threads_stop();
     rth__log_thread_stop();
 }
 
 static void threads_resume(void)
 {
     (void)rth__log_thread_start();
+    (void)rth__call_threads_start();
+    (void)rth__reclaim_thread_start();
+    start_collect_alone(0);
     rth__admin_resume();
     quiescing_tid = 0;
     rth__unlock(&runtime_lock);
@@ -209,6 +240,8 @@ static int adopt_child(void)
     rth__arena_child_reset();
     rth__service_threads_child_reset();
     rth__work_child_reset();
+    rth__collect_child_reset();
+    rth__call_child_reset();
     rth__log_child_reset();
     rth__capabilities_child_reset();
     RTH__AUTO_CLOSE int root_fd = rth__openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY);
@@ -225,6 +258,7 @@ static int adopt_child(void)
     rth__enable_on(identity->pid, ++generation);
     rth__capabilities_start();
     (void)rth__log_thread_start();
+    (void)rth__call_threads_start();
     return 0;
 }
 
@@ -246,20 +280,33 @@ static int copy_opts(const struct rth_opts *given, struct rth_opts *ret_opts)
     return 0;
 }
 
+/* What of the host is seen, for the budget line. */
+static const char *hooks_of(bool interposed)
+{
+    static const char *const names[] = {"cpu", "heap", "mmap", "contention", "threads"};
+    static char hooks[64];
+    size_t length = 0;
+    hooks[0] = '\0';
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (rth__capability_is_running(names[i]) && (interposed || i == 0))
+            length += (size_t)snprintf(hooks + length, sizeof(hooks) - length, "%s%s",
+                                       length > 0 ? "," : "", names[i]);
+    if (interposed)
+        (void)snprintf(hooks + length, sizeof(hooks) - length, "%sfork", length > 0 ? "," : "");
+    return hooks;
+}
+
 /* One line on standard error, before main, so that it cannot meet another line of the program. */
 static void say_start(void)
 {
-    const struct rth_identity *identity = rth__identity();
     const struct rth_option_value *admin = rth__admin_option();
-    char line[1024];
-    int length = snprintf(line, sizeof(line),
-                          "rthooks start service=%.200s pid=%d rthooks=%s admin=%.100s%s hooks=%s "
-                          "build_id=%.64s\n",
-                          identity->service, identity->pid, rth_version(), admin->text,
-                          rth__admin_port_is_free() ? "" : " (taken: unix socket alone)",
-                          rth__runtime_facts()->interposed ? "cpu,heap,threads,fork" : "cpu",
-                          identity->build_id[0] != '\0' ? identity->build_id : "-");
-    if (length > 0 && (size_t)length < sizeof(line))
+    char extra[256];
+    char line[4096];
+    (void)snprintf(extra, sizeof(extra), " pid=%d rthooks=%s admin=%.100s%s\n",
+                   rth__identity()->pid, rth_version(), admin->text,
+                   rth__admin_port_is_free() ? "" : " (taken: unix socket alone)");
+    int length = rth__limits_line(extra, line, sizeof(line));
+    if (length > 0)
         (void)rth__write_full(STDERR_FILENO, line, (size_t)length);
 }
 
@@ -294,8 +341,14 @@ static int start_everything(const struct rth_opts *opts, const struct rth_interp
     rth__loader_watch(info->loader_generation);
     rth__heap_attach(facts->interposed ? info : NULL);
     rth__contention_attach(facts->interposed ? info : NULL);
+    rth__reclaim_attach(!facts->interposed                      ? NULL
+                        : info->first_malloc == info->own_malloc ? info->real_malloc
+                                                                 : info->first_malloc);
     rth__enable_on(identity->pid, ++generation);
     rth__capabilities_start();
+    rth__limits_hooks_set(hooks_of(facts->interposed));
+    (void)rth__call_threads_start();
+    start_collect_alone(COLLECT_DELAY_NS);
     return 0;
 }
 
@@ -331,12 +384,20 @@ static int start_locked(const struct rth_opts *opts, bool automatic)
     return 0;
 }
 
+static bool is_switched_off(void)
+{
+    const char *off = rth__env_get((const char *const *)environ, "RTHOOKS");
+    return off != NULL && strcmp(off, "off") == 0;
+}
+
 int rth_start(const struct rth_opts *opts)
 {
     struct rth_opts copy;
     int error = copy_opts(opts, &copy);
     if (error != 0)
         return error;
+    if (is_switched_off())
+        return -ECANCELED;
     RTH__LOCK_SCOPE(&runtime_lock);
     if (started && started_by_call)
         return -EALREADY;
@@ -352,7 +413,9 @@ int rth_stop(void)
     if (!started || !rth__enabled())
         return -EALREADY;
     rth__fork_stop();
+    stop_collect_alone();
     rth__capabilities_stop();
+    rth__call_threads_stop();
     rth__log_thread_stop();
     if (attach != NULL)
         (void)attach(NULL, NULL);
@@ -406,8 +469,7 @@ __attribute__((constructor)) static void before_main(void)
     rth__capability_table_set(capability_table, CAPABILITY_COUNT);
     if (getauxval(AT_SECURE) != 0)
         return; /* somebody else's environment must not open an endpoint in a privileged program */
-    const char *off = rth__env_get((const char *const *)environ, "RTHOOKS");
-    if (off != NULL && strcmp(off, "off") == 0)
+    if (is_switched_off())
         return;
     int saved_errno = errno;
     RTH__LOCK_SCOPE(&runtime_lock);
@@ -423,6 +485,7 @@ __attribute__((destructor)) static void after_main(void)
         rth__enable_page()->owner_pid != rth__raw_getpid_sigsafe())
         return;
     rth__admin_unlink_at_exit();
+    rth__episode_note_end();
     int64_t cpu_ns = rth__clock_process_cpu_ns_sigsafe(0);
     rth__family_leave(cpu_ns > 0 ? (uint64_t)cpu_ns : 0);
 }

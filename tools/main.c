@@ -18,7 +18,8 @@
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static const struct command *const commands[] = {
-    &command_run, &command_doctor, &command_threads, &command_pprof, &command_version,
+    &command_run,     &command_doctor, &command_budget,
+    &command_threads, &command_pprof,  &command_version,
 };
 
 const struct command *current_command;

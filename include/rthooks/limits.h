@@ -97,19 +97,215 @@ struct rth_shrinker_opts {
 };
 struct rth_shrinker;
 
+#ifdef __cplusplus
+#define RTH_SHRINKER_OPTS_INIT                                                                     \
+    rth_shrinker_opts                                                                              \
+    {                                                                                              \
+        sizeof(struct rth_shrinker_opts)                                                           \
+    }
+#else
+#define RTH_SHRINKER_OPTS_INIT                                                                     \
+    {                                                                                              \
+        .struct_size = sizeof(struct rth_shrinker_opts)                                            \
+    }
+#endif
+
+/* ---- what limits the process ------------------------------------------------------------------ */
+
 #ifndef RTHOOKS_DISABLE
+/*
+ * Sets the soft memory limit of the process, in place of RTHOOKS_MEMORY_LIMIT and of what the
+ * platform says. A limit above the hard limit of the platform counts as that. It stays over
+ * rth_stop and rth_start.
+ *
+ * limit_bytes: the limit; RTH_MEMORY_LIMIT_NONE: none; less than 0: the limit stays as it is.
+ * Returns the limit before, RTH_MEMORY_LIMIT_NONE when there was none.
+ *
+ * Thread: any. Signal: unsafe. Fork: a child has the limit of its parent, for itself. Cost: a
+ * microsecond; where there was no limit it may create a thread. Since: 0.1.
+ * Source: runtime/debug.SetMemoryLimit of Go.
+ */
 RTH_API int64_t rth_memory_limit_set(int64_t limit_bytes);
+
+/*
+ * Reads what limits the process, and how short memory is.
+ *
+ * ret_limits: struct_size set by the caller (RTH_LIMITS_INIT); the rest is written.
+ * Returns 0; -EINVAL (NULL, or struct_size too small); -EAGAIN while rthooks does not run in this
+ * process, or not this part of it.
+ *
+ * Thread: any. Signal: unsafe. Fork: in an adopted child; else -EAGAIN. Cost: under a microsecond;
+ * no system call. Since: 0.1.
+ */
 RTH_API int rth_limits_read(struct rth_limits *ret_limits);
+
+/*
+ * Has a function called whenever a limit, the number of workers or the memory state changed. Changes
+ * that come close together may be told by one call.
+ *
+ * changed: called on rth-call, one at a time for each watch, with what is in force then; it may take
+ * its time and call any function but rth_stop. userdata: as it is. ret_watch: receives the watch,
+ * given back by rth_limits_on_change_remove.
+ * Returns 0; -EINVAL for a NULL; -ENOMEM; -EAGAIN when the thread could not be created.
+ *
+ * Thread: any. Signal: unsafe. Fork: a child that rthooks has adopted is told of its own changes.
+ * Cost: the first one creates two threads. Since: 0.1.
+ */
 RTH_API int rth_limits_on_change_add(rth_limits_changed changed, void *userdata,
                                      struct rth_limits_watch **ret_watch);
+
+/*
+ * The function is not called any more. Waits for a call that runs, up to 5 s; called from that call
+ * itself it does not wait. NULL is fine.
+ *
+ * Thread: any, but not with a lock that the function waits for. Signal: unsafe. Fork: safe in a
+ * child. Cost: as long as a call that runs. Since: 0.1.
+ */
 RTH_API void rth_limits_on_change_remove(struct rth_limits_watch *watch);
+
+/*
+ * How many threads can run at once: what the CPU quota of the platform (or RTHOOKS_CPU_LIMIT) and
+ * the affinity allow, in whole processors by RTHOOKS_CPU_ROUND. What to size thread pools by.
+ *
+ * Returns at least 1, also while rthooks does not run: the affinity then.
+ *
+ * Thread: any. Signal: safe once rthooks runs. Fork: safe in a child. Cost: 1 ns; while rthooks does
+ * not run, a system call. Since: 0.1. Source: runtime.GOMAXPROCS(0) of Go 1.25.
+ */
 RTH_API unsigned rth_cpu_workers(void);
+
+/*
+ * Writes the budget of the process as one line of logfmt, "rthooks budget memory_limit=…", without a
+ * newline: what a service logs when it starts.
+ *
+ * ret_line: receives the line; 4096 bytes hold any. line_size: its size.
+ * Returns the length; -EINVAL (NULL, or 0); -ENOSPC when it does not fit; -EAGAIN while rthooks does
+ * not run in this process, or not this part of it.
+ *
+ * Thread: any. Signal: unsafe. Fork: in an adopted child; else -EAGAIN. Cost: 5 us. Since: 0.1.
+ */
+RTH_API int rth_budget_line(char *ret_line, size_t line_size);
+#else
+static inline int64_t rth_memory_limit_set(int64_t limit_bytes)
+{
+    (void)limit_bytes;
+    return RTH_MEMORY_LIMIT_NONE;
+}
+static inline int rth_limits_read(struct rth_limits *ret_limits)
+{
+    ret_limits->memory_limit_bytes = RTH_MEMORY_LIMIT_NONE;
+    ret_limits->memory_hard_bytes = RTH_MEMORY_LIMIT_NONE;
+    ret_limits->memory_usage_bytes = -1;
+    ret_limits->memory_state = RTH_MEMORY_OK;
+    ret_limits->memory_is_stale = 0;
+    ret_limits->cpu_limit = 0;
+    ret_limits->cpu_workers = 1;
+    return 0;
+}
+static inline int rth_limits_on_change_add(rth_limits_changed changed, void *userdata,
+                                           struct rth_limits_watch **ret_watch)
+{
+    (void)changed, (void)userdata;
+    *ret_watch = NULL;
+    return 0;
+}
+static inline void rth_limits_on_change_remove(struct rth_limits_watch *watch)
+{
+    (void)watch;
+}
+static inline unsigned rth_cpu_workers(void)
+{
+    return 1;
+}
+static inline int rth_budget_line(char *ret_line, size_t line_size)
+{
+    if (line_size > 0)
+        ret_line[0] = '\0';
+    return 0;
+}
+#endif
+
+/* ---- shrinkers and admission ----------------------------------------------------------------- */
+
+#ifndef RTHOOKS_DISABLE
+/*
+ * Makes a shrinker known. It is called when memory is short, on a thread of rthooks (rth-reclaim,
+ * which may use malloc), and with RTH_SHRINKER_DIRECT also inside rth_memory_admit on the thread
+ * that asks. Two threads may be in it at a time: let it take its lock only if that is free, and
+ * return 0 otherwise. It may allocate and free; it is never called inside an allocation function,
+ * and with no lock of rthooks held.
+ *
+ * opts: struct_size, name and shrink set; name is copied, at most 31 bytes of it. ret_shrinker:
+ * receives it, NULL when it is refused; given back by rth_shrinker_remove.
+ * Returns 0; -EINVAL for a missing name or function, an unknown flag, or a NULL; -E2BIG when opts
+ * asks for something this build does not know; -ENOSPC when there are 32.
+ *
+ * One that frees nothing three times in a row, or says so and the memory is not seen to come back,
+ * is left alone for 100 ms, then 200 ms, up to a minute.
+ *
+ * Thread: any. Signal: unsafe. Fork: a child has the shrinkers of its parent; there they are called
+ * by rth_memory_admit alone. Cost: under a microsecond; the first one in a process without a limit
+ * creates a thread. Since: 0.1. Source: register_shrinker of Linux.
+ */
 RTH_API int rth_shrinker_add(const struct rth_shrinker_opts *opts,
                              struct rth_shrinker **ret_shrinker);
+
+/*
+ * The shrinker is no more. Waits until no thread is in its functions, but for the calling one: from
+ * within itself it returns at once, and other threads may be in it until they return. NULL is fine.
+ *
+ * Thread: any; not one that holds a lock which its functions wait for, nor from within another
+ * shrinker. Signal: unsafe. Fork: safe in a child. Cost: as long as a call of it that runs.
+ * Since: 0.1.
+ */
 RTH_API void rth_shrinker_remove(struct rth_shrinker *shrinker);
+
+/*
+ * Asks before memory is taken. When there is no room below the limit the calling thread first calls
+ * the shrinkers that are flagged RTH_SHRINKER_DIRECT, for what is missing and a little more.
+ *
+ * memory_class: who is refused first. size_bytes: about what will be allocated.
+ * Returns 0: go on, and call rth_memory_release with the same size once the memory is there, or if
+ * it is not taken after all; -EAGAIN: not now. RTH_MEMORY_NORMAL is refused at CRITICAL, and when
+ * shrinking leaves the limit passed by a quarter of what is between it and the hard limit;
+ * RTH_MEMORY_LOW from SHED on, and without room; RTH_MEMORY_HEALTH never. Without a limit, and
+ * while rthooks does not run in this process, everything is admitted.
+ *
+ * Thread: any; not one that holds a lock which a shrinker waits for. Signal: unsafe. Fork: safe in a
+ * child. Cost: without a limit 2 ns; with room 25 ns; without room what the shrinkers take, 10 ms
+ * each at most. Since: 0.1.
+ */
 RTH_API int rth_memory_admit(enum rth_memory_class memory_class, uint64_t size_bytes);
+
+/*
+ * What was admitted is there now: from here on it is seen as used. Not a free: what happens to the
+ * memory afterwards is not asked for.
+ *
+ * size_bytes: as admitted. Thread: any, not only the one that asked. Signal: unsafe. Fork: safe in a
+ * child. Cost: 10 ns. Since: 0.1.
+ */
 RTH_API void rth_memory_release(uint64_t size_bytes);
-RTH_API int rth_budget_line(char *ret_line, size_t line_size);
+#else
+static inline int rth_shrinker_add(const struct rth_shrinker_opts *opts,
+                                   struct rth_shrinker **ret_shrinker)
+{
+    (void)opts;
+    *ret_shrinker = NULL;
+    return 0;
+}
+static inline void rth_shrinker_remove(struct rth_shrinker *shrinker)
+{
+    (void)shrinker;
+}
+static inline int rth_memory_admit(enum rth_memory_class memory_class, uint64_t size_bytes)
+{
+    (void)memory_class, (void)size_bytes;
+    return 0;
+}
+static inline void rth_memory_release(uint64_t size_bytes)
+{
+    (void)size_bytes;
+}
 #endif
 
 RTH_END_DECLS

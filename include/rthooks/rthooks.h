@@ -87,7 +87,7 @@ struct rth_status {
  * -EINVAL for a malformed setting (from opts or the environment; the log names variable, value and
  * grammar) or a struct_size that is too small; -E2BIG when opts asks for something this build does
  * not know; -EAGAIN or -ENOMEM when the first thread could not be created; -EBUSY when another
- * copy of rthooks owns the process.
+ * copy of rthooks owns the process; -ECANCELED with RTHOOKS=off.
  * Capabilities that cannot run are reported in the status; they do not make this fail.
  *
  * Thread: any, one at a time. Signal: unsafe. Fork: see RTHOOKS_FORK. Cost: about 200 us, one

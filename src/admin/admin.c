@@ -24,6 +24,7 @@
 
 #include "admin/options.h"
 #include "admin/server.h"
+#include "core/collect.h"
 #include "core/env.h"
 #include "core/family.h"
 #include "core/identity.h"
@@ -127,6 +128,9 @@ static const char *set_up(int *ret_error)
     *ret_error = works_inline ? 0 : rth__work_start(); /* after it: rth-work shares the table */
     if (*ret_error != 0)
         return "thread rth-work";
+    *ret_error = works_inline ? 0 : rth__collect_start(true, 0); /* likewise */
+    if (*ret_error != 0)
+        return "thread rth-collect";
     *ret_error = rth__admin_server_init(&server);
     return *ret_error != 0 ? "event loop" : NULL;
 }
@@ -165,6 +169,7 @@ static void admin_main(void *userdata)
         before_pause.egid = server.egid;
     }
     rth__admin_server_end(&server);
+    rth__collect_stop();
 }
 
 static int run_thread(void)
@@ -178,6 +183,7 @@ static int run_thread(void)
 static int end_thread(void)
 {
     stopping = 1;
+    rth__work_cancel();
     rth__futex_wake_sigsafe(&stopping, INT_MAX);
     knock();
     return rth__service_thread_join(&thread, rth__clock_monotonic_ns_sigsafe() + JOIN_LIMIT_NS);

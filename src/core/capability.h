@@ -67,6 +67,10 @@ struct rth_capability {
     /* Once a second on rth-work (rth-admin in an adopted child) while the row runs. Short: nothing
      * else is done meanwhile, and a process at rest pays for it all the same. */
     void (*tick)(void);
+    /* On rth-collect while the row runs; never in an adopted child, which has no such thread.
+     * now_ns: CLOCK_MONOTONIC. Returns after how many ns it wants to be called again; it may be
+     * called earlier. Waits on nobody and allocates nothing. */
+    int64_t (*sample)(int64_t now_ns);
     /* In a forked child, when it is adopted: forget everything of the parent. Cannot fail. */
     void (*child_reset)(void);
 

@@ -11,12 +11,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Called by rth-admin once its table is private, so that rth-collect shares it. 0 or a negative
- * errno. */
-int rth__collect_start(void);
+/* shares_table: called by rth-admin once its table is private, so that rth-collect shares it.
+ * Otherwise, where there is no endpoint, by a host thread: rth-collect makes a table of its own,
+ * once start_delay_ns have passed. 0 or a negative errno. */
+int rth__collect_start(bool shares_table, int64_t start_delay_ns);
+/* Of a thread that does not run: nothing. */
 void rth__collect_stop(void);
 /* Has all rows sampled now. Any thread; signal-safe; also while allocating. */
 void rth__collect_wake_sigsafe(void);
+/* Between start and stop. Otherwise ticks take its place. */
 bool rth__collect_is_running(void);
 void rth__collect_child_reset(void);
 

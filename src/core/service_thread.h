@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RTH_SERVICE_THREAD_MAX 8
+#define RTH_SERVICE_THREAD_MAX 12
 
 struct rth_service_thread {
     const char *name; /* <= 15 bytes: "rth-admin" */

@@ -26,6 +26,7 @@ static struct rth_service_thread thread;
 static void (*_Atomic tick_wanted)(void); /* set by rth-admin, taken by rth-work */
 static _Atomic uint32_t submitted;        /* futex word: bumped at each submit and at stop */
 static _Atomic uint32_t stopping;
+static _Atomic bool cancelled; /* what is run now is waited for */
 
 static void push_locked(struct rth_work_item *item)
 {
@@ -78,6 +79,7 @@ static void work_main(void *userdata)
 int rth__work_start(void)
 {
     stopping = 0;
+    atomic_store_explicit(&cancelled, false, memory_order_release);
     thread.name = "rth-work";
     thread.main = work_main;
     int error = rth__service_thread_start(&thread);
@@ -96,9 +98,20 @@ static void drop_all(void (*drop)(struct rth_work_item *item))
             drop(item);
 }
 
+void rth__work_cancel(void)
+{
+    atomic_store_explicit(&cancelled, true, memory_order_release);
+}
+
+bool rth__work_is_cancelled(void)
+{
+    return atomic_load_explicit(&cancelled, memory_order_acquire);
+}
+
 void rth__work_stop(void (*drop)(struct rth_work_item *item))
 {
     open_queue(false, NULL);
+    rth__work_cancel();
     if (thread.started) {
         atomic_store_explicit(&stopping, 1, memory_order_release);
         wake();
@@ -142,6 +155,7 @@ int rth__work_submit_from_host(struct rth_work_item *item)
 /* Only items of the host, who all have their own drop, wait in the queue of such a process. */
 void rth__work_inline_set(void (*wake_loop)(void))
 {
+    atomic_store_explicit(&cancelled, wake_loop == NULL, memory_order_release);
     open_queue(wake_loop != NULL, wake_loop);
     if (wake_loop == NULL)
         drop_all(NULL);
@@ -174,4 +188,5 @@ void rth__work_child_reset(void)
     inline_wake = NULL;
     rth__service_thread_child_reset(&thread);
     stopping = 0;
+    cancelled = false;
 }

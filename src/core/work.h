@@ -25,9 +25,13 @@ void rth__work_stop(void (*drop)(struct rth_work_item *item));
 /* On rth-admin. */
 void rth__work_submit(struct rth_work_item *item);
 
-/* On a thread of the host; the item has a drop. 0: it will be run or dropped; -EAGAIN while nobody
- * runs items: before the threads have come up, and after they stopped. */
+/* On any thread, of the host or ours; the item has a drop. 0: it will be run or dropped; -EAGAIN
+ * while nobody runs items: before the threads have come up, and after they stopped. */
 int rth__work_submit_from_host(struct rth_work_item *item);
+/* Whoever is about to stop the thread, or rth-admin in its place, says so first: a long item looks,
+ * and ends early. Any thread. */
+void rth__work_cancel(void);
+bool rth__work_is_cancelled(void);
 /* From here on rth-admin runs what the host submits, in rth__work_run_queued, and wake_loop (on the
  * host's thread, after a submit) makes it look; NULL: no longer, and what waits is dropped. */
 void rth__work_inline_set(void (*wake_loop)(void));

@@ -17,19 +17,24 @@ extern const struct rth_capability rth__episode_capability;
 #define RTH_TRIGGER_LAST_GASP 1u
 
 struct rth_trigger {
-    const char *name;              /* "memory-critical": part of the folder's name */
-    const char *const *artefacts;  /* names of artefact rows, in order of worth; NULL-terminated */
+    const char *name;             /* "memory-critical": part of the folder's name */
+    const char *const *artefacts; /* names of artefact rows, in order of worth; NULL-terminated */
     uint32_t flags;
 };
 
 /*
- * Asks for an episode; rth-work collects it. reason: one line of text, copied (at most 400 bytes).
- * Never waits: refused episodes (rate, one is being collected, danger zone, no folder) are counted.
- * 0; -EBUSY, -EAGAIN (rate), -ENOTSUP (no folder).
+ * Asks for an episode; rth-work collects it. trigger: static; its names of artefacts may carry a
+ * query, "threads?debug=2", and are at most 16. reason: one line of text, copied (at most 400
+ * bytes). Never waits: refused episodes (rate, one is being collected, danger zone, no folder) are
+ * counted.
+ * 0; -EBUSY: one is waited for or collected; -EAGAIN: rate, danger zone, or the threads are not
+ * there; -ENOTSUP: no folder, or the row does not run.
  * Thread: any of ours. Cost: microseconds.
  */
 int rth__episode_trigger(const struct rth_trigger *trigger, const char *reason);
 /* While it is on, the episode being collected ends with what it has and none begins. */
 void rth__episode_danger_set(bool is_in_danger);
+/* The process ends by itself, after main: on its thread. */
+void rth__episode_note_end(void);
 
 #endif /* RTH_EPISODE_EPISODE_H */

@@ -4,8 +4,8 @@
 
 /*
  * What is done when memory runs short: shrinkers are called, the allocator gives back, admission
- * refuses. The state machine (rth-collect) says how much is wanted; rth-reclaim does it, under a CPU
- * cap, and tells what came of it.
+ * refuses. The state machine (rth-collect) says how much is wanted; rth-reclaim does it, under a
+ * CPU cap, and tells what came of it.
  */
 
 #include <stdbool.h>
@@ -13,14 +13,26 @@
 
 struct rth_json;
 
+/* Before rth__reclaim_start: the malloc that answers the program, as the interposer knows it; NULL
+ * (or never called): whatever the loader finds under that name. */
+void rth__reclaim_attach(const void *serving_malloc);
 /* At start, on the host's thread: finds the allocators' functions (the loader is asked here and
- * nowhere else), caps glibc's arenas where there is a limit, starts rth-reclaim parked. lazy: freed
- * memory may stay until it is wanted (RTHOOKS_RETURN=lazy). cpu_limit: processors of the quota, the
- * affinity where there is none. 0 or a negative errno. */
-int rth__reclaim_start(bool lazy, double cpu_limit);
+ * nowhere else); where there is a limit, caps glibc's arenas and starts rth-reclaim parked (else it
+ * starts with the first shrinker). lazy: freed memory may stay until it is wanted
+ * (RTHOOKS_RETURN=lazy). cpu_limit: processors of the quota, the affinity where there is none.
+ * 0 or a negative errno: then there is no thread, and all else works. */
+int rth__reclaim_start(bool lazy, bool has_limit, double cpu_limit);
 void rth__reclaim_stop(void);
 void rth__reclaim_child_reset(void);
 void rth__reclaim_cpu_limit_set(double cpu_limit);
+
+/* rth-reclaim alone, on a thread of the host: where the host needs to be without threads of ours
+ * for a moment, and when a limit is set later. start does nothing in an adopted child, before
+ * rth__reclaim_start, or when it runs. */
+int rth__reclaim_thread_start(void);
+void rth__reclaim_thread_stop(void);
+/* A shrinker registered, on this thread of the host. */
+void rth__reclaim_shrinker_added(void);
 
 /* From rth-collect after each look: what it saw. Rebases the room of admission, and wakes
  * rth-reclaim when there is something to do. Never waits. */

@@ -88,6 +88,9 @@ enum field {
     FIELD_VM_RSS,
     FIELD_VM_DATA,
     FIELD_RSS_ANON,
+    FIELD_RSS_FILE,
+    FIELD_RSS_SHMEM,
+    FIELD_VM_STACK,
     FIELD_NO_NEW_PRIVS,
     FIELD_SECCOMP,
     FIELD_SECCOMP_FILTERS,
@@ -116,6 +119,9 @@ static const char *const field_keys[FIELD_COUNT] = {
     [FIELD_VM_RSS] = "VmRSS:",
     [FIELD_VM_DATA] = "VmData:",
     [FIELD_RSS_ANON] = "RssAnon:",
+    [FIELD_RSS_FILE] = "RssFile:",
+    [FIELD_RSS_SHMEM] = "RssShmem:",
+    [FIELD_VM_STACK] = "VmStk:",
     [FIELD_NO_NEW_PRIVS] = "NoNewPrivs:",
     [FIELD_SECCOMP] = "Seccomp:",
     [FIELD_SECCOMP_FILTERS] = "Seccomp_filters:",
@@ -173,6 +179,12 @@ static bool scan_value(struct rth_scan *line, enum field field, struct status_sc
         return scan_kib(line, &status->vm_data_kib);
     case FIELD_RSS_ANON:
         return scan_kib(line, &status->rss_anon_kib);
+    case FIELD_RSS_FILE:
+        return scan_kib(line, &status->rss_file_kib);
+    case FIELD_RSS_SHMEM:
+        return scan_kib(line, &status->rss_shmem_kib);
+    case FIELD_VM_STACK:
+        return scan_kib(line, &status->vm_stack_kib);
     case FIELD_NO_NEW_PRIVS:
         return rth__scan_id(line, &status->no_new_privs);
     case FIELD_SECCOMP:

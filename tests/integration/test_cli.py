@@ -15,7 +15,7 @@ import harness  # noqa: E402
 FINE, BAD_NEWS, USAGE, UNREACHABLE = 0, 1, 2, 3
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
 NO_NEW_PRIVS = ("setpriv", "--no-new-privs", "--")
-COMMANDS = ("run", "doctor", "threads", "version")
+COMMANDS = ("run", "doctor", "budget", "threads", "version")
 LOADER = b"/lib64/ld-linux-x86-64.so.2\0"
 
 

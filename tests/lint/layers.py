@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """layers.py ROOT: #include "…" goes one way only.
 
-os -> formats -> core -> record -> {unwind, symbols} -> thread -> capability folders -> admin ->
-rthooks.c. A capability never includes another one's headers; src/interpose sees its own folder and
-os/rawsys.h; tools see include/, os and formats (built once as rth_base) and their own files.
+os -> formats -> core -> record -> {unwind, symbols} -> thread -> episode -> capability folders ->
+admin -> rthooks.c. A capability never includes another one's headers; src/interpose sees its own
+folder and os/rawsys.h; tools see include/, os and formats (built once as rth_base) and their own
+files.
 """
 
 import os
@@ -13,8 +14,9 @@ import sys
 import common
 
 LAYERS = [["os"], ["formats"], ["core"], ["record"], ["unwind", "symbols"], ["thread"],
+          ["episode"],
           ["limits", "metrics", "profile", "trace", "span", "crash", "shutdown", "health",
-           "episode", "processes", "runtime"],
+           "processes", "runtime"],
           ["admin"]]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 TOOLS_SEE = {"os", "formats"}

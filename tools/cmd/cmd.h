@@ -32,6 +32,7 @@ struct command {
 
 extern const struct command command_run;
 extern const struct command command_doctor;
+extern const struct command command_budget;
 extern const struct command command_threads;
 extern const struct command command_pprof;
 extern const struct command command_version;

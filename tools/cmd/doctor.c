@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/http.h"
@@ -15,6 +16,8 @@
 
 static const char help[] =
     "Usage: rthooks doctor [--json] [TARGET]\n"
+    "       rthooks doctor --collect DIR [--json] [PID]\n"
+    "       rthooks doctor --root DIR [--pid N] [--json]\n"
     "\n"
     "Without TARGET: what this system offers to rthooks.\n"
     "With a process id: what /proc shows of the process, hooked or not.\n"
@@ -23,6 +26,15 @@ static const char help[] =
     "\n"
     "One line per finding: ok, note (worth knowing) or problem. Status 1 when there is a problem.\n"
     "\n"
+    "  --collect DIR        copies what this command and `rthooks budget` read of /proc and /sys "
+    "into\n"
+    "                       DIR, for a bug report: of process PID, or of the container this runs "
+    "in.\n"
+    "                       No command line, no environment, no data of a process. "
+    "DIR/MANIFEST.txt\n"
+    "                       lists what is there and what could not be read\n"
+    "  --root DIR           examines such a copy\n"
+    "  --pid N              the process of DIR, where there are several\n"
     "  --json               as JSON\n"
     "  --token-file FILE    token for a URL (else RTHOOKS_ADMIN_TOKEN_FILE)\n"
     "  -h, --help           this text\n";
@@ -114,6 +126,7 @@ bool doctor_endpoint(struct report *report, const struct target *target, const c
             report_add(report, FINDING_PROBLEM, routes[i], "status %ld: %s", answer.status, text);
         http_answer_free(&answer);
     }
+    doctor_budget(report, target, token_file);
     return true;
 }
 
@@ -142,28 +155,119 @@ static int examine(struct report *report, struct target *target,
     return EXIT_FINE;
 }
 
-static int doctor_main(int argc, char **argv)
+struct doctor_options {
+    struct common_options common;
+    const char *collect, *root, *root_pid; /* as given, or NULL */
+    pid_t pid;                             /* of the copy; 0: not given */
+    const char *target;
+};
+
+/* What fits together. -1 or the status to leave with. */
+static int settle(struct doctor_options *options)
 {
-    struct common_options options = {0};
-    int parsed = parse_common_options(argc, argv, &options);
-    if (parsed >= 0)
-        return parsed;
-    struct report report;
-    report_init(&report);
-    if (optind == argc) {
-        doctor_system(&report);
-        return report_print(&report, "this system", options.json);
+    if (options->collect != NULL && options->root != NULL)
+        return usage_error("--collect makes a copy, --root reads one: one at a time");
+    if (options->root != NULL && options->target != NULL)
+        return usage_error("--pid N says which process of %s, not '%s'", options->root,
+                           options->target);
+    if (options->root_pid == NULL)
+        return -1;
+    char *end;
+    errno = 0;
+    long pid = strtol(options->root_pid, &end, 10);
+    if (options->root == NULL)
+        return usage_error("--pid says which process of --root DIR");
+    if (options->root_pid[0] < '0' || options->root_pid[0] > '9' || *end != '\0' || errno != 0 ||
+        pid <= 0 || pid > INT_MAX)
+        return usage_error("'%s' is no process id", options->root_pid);
+    options->pid = (pid_t)pid;
+    return -1;
+}
+
+static int parse(int argc, char **argv, struct doctor_options *options)
+{
+    static const struct option long_options[] = {
+        {"collect", required_argument, NULL, 'c'},
+        {"root", required_argument, NULL, 'r'},
+        {"pid", required_argument, NULL, 'p'},
+        COMMON_LONG_OPTIONS,
+        {0},
+    };
+    int option;
+    while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+        int status = -1;
+        if (option == 'c')
+            options->collect = optarg;
+        else if (option == 'r')
+            options->root = optarg;
+        else if (option == 'p')
+            options->root_pid = optarg;
+        else
+            status = common_option(option, argv, &options->common);
+        if (status >= 0)
+            return status;
     }
+    if (argc - optind > 1)
+        return usage_error("one target at a time, not '%s' as well", argv[optind + 1]);
+    options->target = optind < argc ? argv[optind] : NULL;
+    return settle(options);
+}
+
+static int collect(const struct doctor_options *options)
+{
     char message[PATH_MAX + 256];
     struct target target;
-    int error = target_parse(argv[optind], &target, message, sizeof(message));
-    int status = error == 0         ? examine(&report, &target, &options)
-                 : error == -EINVAL ? fail(EXIT_USAGE, "%s", message)
-                                    : fail(EXIT_UNREACHABLE, "%s", message);
+    if (options->target == NULL)
+        return doctor_collect(options->collect, NULL, NULL, options->common.json);
+    int error = target_parse(options->target, &target, message, sizeof(message));
+    if (error == 0 && target.kind != TARGET_PID)
+        return usage_error("--collect copies what /proc has of a process id, not of '%s'",
+                           options->target);
     if (error == 0)
-        target_close(&target);
+        error = target_process(&target, message, sizeof(message));
+    if (error != 0)
+        return fail(error == -EINVAL ? EXIT_USAGE : EXIT_UNREACHABLE, "%s", message);
+    int status =
+        doctor_collect(options->collect, &target, options->common.token_file, options->common.json);
+    target_close(&target);
+    return status;
+}
+
+static int examine_target(struct report *report, const struct doctor_options *options)
+{
+    char message[PATH_MAX + 256];
+    struct target target;
+    int error = target_parse(options->target, &target, message, sizeof(message));
+    if (error != 0)
+        return fail(error == -EINVAL ? EXIT_USAGE : EXIT_UNREACHABLE, "%s", message);
+    int status = examine(report, &target, &options->common);
+    target_close(&target);
+    return status;
+}
+
+static int doctor_main(int argc, char **argv)
+{
+    struct doctor_options options = {0};
+    struct report report;
+    const char *title = "this system";
+    int status = parse(argc, argv, &options);
+    if (status >= 0)
+        return status;
+    if (options.collect != NULL)
+        return collect(&options);
+    report_init(&report);
+    if (options.root != NULL) {
+        title = options.root;
+        status = doctor_copy(&report, options.root, options.pid);
+    } else if (options.target != NULL) {
+        title = options.target;
+        status = examine_target(&report, &options);
+    } else {
+        doctor_system(&report);
+        status = EXIT_FINE;
+    }
     if (status == EXIT_FINE)
-        return report_print(&report, argv[optind], options.json);
+        return report_print(&report, title, options.common.json);
     json_decref(report.findings);
     return status;
 }

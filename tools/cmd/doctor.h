@@ -18,5 +18,15 @@ void doctor_file(struct report *report, const char *path);
  * cannot be reached, with a line in ret_message. */
 bool doctor_endpoint(struct report *report, const struct target *target, const char *token_file,
                      char *ret_message, size_t message_size);
+/* What the platform lets a process have; pid 0: this one's container. */
+void doctor_limits(struct report *report, pid_t pid);
+/* What a process that answers says of its limits, and whether they are those of its manifest. */
+void doctor_budget(struct report *report, const struct target *target, const char *token_file);
+/* A copied /proc and /sys; pid 0: the only process in it. Returns EXIT_FINE, or the status to leave
+ * with. */
+int doctor_copy(struct report *report, const char *folder, pid_t pid);
+/* Makes such a copy, of a process (target_process came before) or of this one's container (NULL).
+ * Returns the exit status. */
+int doctor_collect(const char *folder, struct target *target, const char *token_file, bool json);
 
 #endif /* RTH_TOOLS_CMD_DOCTOR_H */

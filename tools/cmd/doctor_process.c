@@ -250,5 +250,6 @@ void doctor_process(struct report *report, struct target *target)
     check_preload(&patient);
     check_threads(&patient);
     check_resources(&patient);
+    doctor_limits(report, patient.pid);
     check_hooks(&patient);
 }

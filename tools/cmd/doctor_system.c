@@ -213,6 +213,7 @@ void doctor_system(struct report *report)
     check_pidfd(report);
     check_wipe_on_fork(report);
     check_settings(report);
+    doctor_limits(report, 0);
     check_libraries(report);
     check_environment(report);
     check_port(report);

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 
 #include "core/arena.h"
+#include "core/pressure.h"
 #include "profile/mmap/ranges.h"
 #include "profile/stack_here.h"
 #include "thread/context.h"
@@ -191,8 +192,19 @@ bool rth__map_is_known_nomalloc(uintptr_t address)
     return known;
 }
 
+/* To who watches memory: before a page of it is touched. */
+#define REPORTED_BYTES_MIN ((size_t)1 << 20)
+
+static void report_growth(size_t grown_bytes)
+{
+    if (grown_bytes >= REPORTED_BYTES_MIN && rth__pressure_portion_bytes_sigsafe() != 0)
+        rth__pressure_report_sigsafe(grown_bytes);
+}
+
 void rth__map_added_nomalloc(uintptr_t address, size_t length, bool is_anonymous, uintptr_t caller)
 {
+    if (is_anonymous)
+        report_growth(length);
     if (!enter())
         return;
     int saved_errno = errno;
@@ -218,6 +230,8 @@ void rth__map_removed_nomalloc(uint64_t mark, uintptr_t address, size_t length)
 void rth__map_moved_nomalloc(uint64_t mark, bool known, uintptr_t before, size_t before_bytes,
                              uintptr_t after, size_t after_bytes, uintptr_t caller)
 {
+    if (known && after_bytes > before_bytes)
+        report_growth(after_bytes - before_bytes);
     if (!enter())
         return;
     int saved_errno = errno;

@@ -66,6 +66,9 @@ static void status_with_lines_longer_than_any_buffer(void **state)
     assert_int_equal(status.vm_size_kib, 3060);
     assert_int_equal(status.vm_data_kib, 316);
     assert_int_equal(status.rss_anon_kib, 112);
+    assert_int_equal(status.rss_file_kib, 1600);
+    assert_int_equal(status.rss_shmem_kib, 40);
+    assert_int_equal(status.vm_stack_kib, 132);
     assert_int_equal(status.cap_permitted, 0x1fffeffffff);
     assert_int_equal(status.cap_effective, 0xa80425fb);
     assert_int_equal(status.no_new_privs, 1);

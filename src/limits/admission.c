@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Admission.
+ *
+ * Purpose: who wants memory pays for it. A thread that asks when there is no room calls the
+ * shrinkers itself, for what is missing and a little more, before it takes any; so growth cannot
+ * outrun reclaim, however fast it is. A thread that polls usage always loses that race.
+ * Threads: any of the host asks; rth-collect (in an adopted child the row's tick) corrects the room
+ * by what the platform says. Locks: none. Failure: with nothing to shrink a request is refused by
+ * its class. Cost: without a limit a load; with one two atomic additions.
+ */
+#include "limits/admission.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/enable.h"
+#include "core/latency.h"
+#include "limits/memory.h"
+#include "limits/shrinkers.h"
+#include "os/clock.h"
+#include "rthooks/limits.h"
+
+#define DIRECT_BATCH_BYTES_MIN (INT64_C(256) * 1024)
+#define DIRECT_BATCH_DIVISOR   200 /* 0.5 % of the limit */
+#define DIRECT_DEADLINE_NS     (10 * RTH_NS_PER_MS)
+#define TARGET_DIVISOR         64
+#define TARGET_MARGIN_MAX      (INT64_C(16) << 20)
+/* What somebody asks for by mistake must not run the sums over. */
+#define REQUEST_BYTES_MAX (UINT64_C(1) << 60)
+
+static _Atomic bool is_limited;
+static _Atomic int state_now;
+static _Atomic int64_t limit_now, refuse_below; /* room at which NORMAL is refused */
+static _Atomic int64_t room, outstanding;
+static _Atomic uint64_t freed_total, released_total;
+static _Atomic uint64_t admitted, refused, direct_reclaims, direct_cpu_ns, direct_freed;
+static struct rth_latency pauses;
+
+/* rth-collect's. */
+static struct rth_room_ledger ledger = {.usage_bytes = -1};
+static uint64_t freed_seen, released_seen;
+static _Atomic int64_t credit_shown, free_shown;
+/* What rth-reclaim has to say to it: bit 0: purged; bit 1: distrust. */
+static _Atomic uint32_t purged_said;
+
+static void count_up(_Atomic uint64_t *counter, uint64_t amount)
+{
+    atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
+}
+
+/* ---- the arithmetic -------------------------------------------------------------------------- */
+
+static int64_t clamp(int64_t value, int64_t low, int64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+int64_t rth__admission_target_bytes(int64_t limit_bytes)
+{
+    int64_t margin = limit_bytes / TARGET_DIVISOR;
+    return limit_bytes - (margin < TARGET_MARGIN_MAX ? margin : TARGET_MARGIN_MAX);
+}
+
+int64_t rth__room_look(struct rth_room_ledger *of, const struct rth_room_look *look)
+{
+    int64_t freed = (int64_t)look->freed_bytes, released = (int64_t)look->released_bytes;
+    int64_t grown = of->usage_bytes >= 0 ? look->usage_bytes - of->usage_bytes : 0;
+    int64_t unasked = grown - released; /* growth that nobody asked for */
+    int64_t credit = of->credit_bytes + freed - released;
+    if (grown < 0)
+        credit += grown;
+    else if (unasked > 0)
+        credit -= unasked;
+    of->credit_bytes = clamp(credit, 0, look->usage_bytes);
+    of->free_bytes =
+        clamp(of->free_bytes + freed - released + grown, of->credit_bytes, look->usage_bytes);
+    of->usage_bytes = look->usage_bytes;
+    return look->target_bytes - look->usage_bytes - look->outstanding_bytes + of->credit_bytes;
+}
+
+void rth__room_purged(struct rth_room_ledger *of)
+{
+    of->free_bytes = of->credit_bytes;
+}
+
+/* ---- a look ---------------------------------------------------------------------------------- */
+
+static int64_t load(const _Atomic int64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static void hear_of_purges(void)
+{
+    uint32_t said = atomic_exchange_explicit(&purged_said, 0, memory_order_relaxed);
+    if ((said & 2u) != 0)
+        ledger.credit_bytes = 0;
+    if (said != 0)
+        rth__room_purged(&ledger);
+}
+
+void rth__admission_look(const struct rth_memory_now *now)
+{
+    atomic_store_explicit(&state_now, now->state, memory_order_relaxed);
+    if (now->limit_bytes == RTH_MEMORY_LIMIT_NONE) {
+        rth__admission_stop();
+        return;
+    }
+    if (now->usage_bytes < 0)
+        return; /* what was known goes on */
+    int64_t room_seen = load(&room);
+    uint64_t freed = atomic_load_explicit(&freed_total, memory_order_relaxed);
+    uint64_t released = atomic_load_explicit(&released_total, memory_order_relaxed);
+    struct rth_room_look look = {
+        .target_bytes = rth__admission_target_bytes(now->limit_bytes),
+        .usage_bytes = now->usage_bytes,
+        .outstanding_bytes = load(&outstanding),
+        .freed_bytes = freed - freed_seen,
+        .released_bytes = released - released_seen,
+    };
+    freed_seen = freed;
+    released_seen = released;
+    int64_t room_new = rth__room_look(&ledger, &look);
+    hear_of_purges();
+    atomic_store_explicit(&credit_shown, ledger.credit_bytes, memory_order_relaxed);
+    atomic_store_explicit(&free_shown, ledger.free_bytes, memory_order_relaxed);
+    atomic_store_explicit(&limit_now, now->limit_bytes, memory_order_relaxed);
+    atomic_store_explicit(&refuse_below, -(now->critical_bytes - now->limit_bytes) / 2,
+                          memory_order_relaxed);
+    /* What was taken and given back meanwhile stays so. */
+    atomic_fetch_add_explicit(&room, room_new - room_seen, memory_order_relaxed);
+    atomic_store_explicit(&is_limited, true, memory_order_release);
+}
+
+int64_t rth__admission_room_bytes(void)
+{
+    return load(&room);
+}
+
+void rth__admission_freed(uint64_t size_bytes)
+{
+    if (size_bytes > REQUEST_BYTES_MAX)
+        size_bytes = REQUEST_BYTES_MAX;
+    atomic_fetch_add_explicit(&room, (int64_t)size_bytes, memory_order_relaxed);
+    count_up(&freed_total, size_bytes);
+}
+
+void rth__admission_purged(bool distrust)
+{
+    atomic_fetch_or_explicit(&purged_said, distrust ? 3u : 1u, memory_order_relaxed);
+}
+
+/* ---- a request ------------------------------------------------------------------------------- */
+
+static int64_t own_cpu_ns(void)
+{
+    struct timespec used;
+    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) != 0)
+        return 0;
+    return used.tv_sec * RTH_NS_PER_S + used.tv_nsec;
+}
+
+/* The caller pays: frees what is missing, and a batch so that not each request comes here. */
+static void reclaim_directly(int64_t missing_bytes)
+{
+    int64_t batch = load(&limit_now) / DIRECT_BATCH_DIVISOR;
+    if (batch < DIRECT_BATCH_BYTES_MIN)
+        batch = DIRECT_BATCH_BYTES_MIN;
+    int64_t begun_ns = rth__clock_monotonic_ns_sigsafe(), begun_cpu_ns = own_cpu_ns();
+    struct rth_shrink_request request = {
+        .wanted_bytes = (uint64_t)(missing_bytes > batch ? missing_bytes : batch),
+        .deadline_ns = begun_ns + DIRECT_DEADLINE_NS,
+        .is_direct = true,
+    };
+    uint64_t freed = rth__shrinkers_call(&request);
+    rth__admission_freed(freed);
+    count_up(&direct_reclaims, 1);
+    count_up(&direct_freed, freed);
+    count_up(&direct_cpu_ns, (uint64_t)(own_cpu_ns() - begun_cpu_ns));
+    rth__latency_observe_sigsafe(&pauses, rth__clock_monotonic_ns_sigsafe() - begun_ns);
+}
+
+static bool is_refused(enum rth_memory_class memory_class, int64_t room_left)
+{
+    int state = atomic_load_explicit(&state_now, memory_order_relaxed);
+    if (memory_class == RTH_MEMORY_HEALTH)
+        return false;
+    if (state >= RTH_MEMORY_CRITICAL)
+        return true;
+    if (memory_class == RTH_MEMORY_LOW)
+        return state >= RTH_MEMORY_SHED || room_left < 0;
+    return room_left < load(&refuse_below);
+}
+
+int rth_memory_admit(enum rth_memory_class memory_class, uint64_t size_bytes)
+{
+    if (!atomic_load_explicit(&is_limited, memory_order_relaxed) || !rth__enabled())
+        return 0;
+    if (size_bytes > REQUEST_BYTES_MAX)
+        return memory_class == RTH_MEMORY_HEALTH ? 0 : -EAGAIN;
+    int64_t size = (int64_t)size_bytes;
+    atomic_fetch_add_explicit(&outstanding, size, memory_order_relaxed);
+    int64_t left = atomic_fetch_sub_explicit(&room, size, memory_order_relaxed) - size;
+    if (left < 0 && memory_class == RTH_MEMORY_NORMAL && !rth__shrinkers_are_inside() &&
+        rth__shrinkers_exist(true)) {
+        reclaim_directly(-left);
+        left = load(&room);
+    }
+    if (is_refused(memory_class, left)) {
+        atomic_fetch_sub_explicit(&outstanding, size, memory_order_relaxed);
+        atomic_fetch_add_explicit(&room, size, memory_order_relaxed);
+        count_up(&refused, 1);
+        return -EAGAIN;
+    }
+    count_up(&admitted, 1);
+    return 0;
+}
+
+void rth_memory_release(uint64_t size_bytes)
+{
+    if (!atomic_load_explicit(&is_limited, memory_order_relaxed) || !rth__enabled() ||
+        size_bytes > REQUEST_BYTES_MAX)
+        return;
+    int64_t size = (int64_t)size_bytes;
+    /* What was admitted before there was a limit, or more than was asked for, is no debt. */
+    int64_t before = load(&outstanding);
+    while (before > 0 && !atomic_compare_exchange_weak_explicit(
+                             &outstanding, &before, before > size ? before - size : 0,
+                             memory_order_relaxed, memory_order_relaxed))
+        ;
+    count_up(&released_total, size_bytes);
+}
+
+/* ---- shown, and begun anew ------------------------------------------------------------------- */
+
+static uint64_t count_of(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void rth__admission_counts_read(struct rth_admission_counts *ret_counts)
+{
+    *ret_counts = (struct rth_admission_counts){
+        .admitted = count_of(&admitted),
+        .refused = count_of(&refused),
+        .direct_reclaims = count_of(&direct_reclaims),
+        .direct_cpu_ns = count_of(&direct_cpu_ns),
+        .direct_freed_bytes = count_of(&direct_freed),
+        .released_bytes = count_of(&released_total),
+        .room_bytes = load(&room),
+        .outstanding_bytes = load(&outstanding),
+        .credit_bytes = load(&credit_shown),
+        .free_bytes = load(&free_shown),
+    };
+}
+
+const struct rth_latency *rth__admission_pauses(void)
+{
+    return &pauses;
+}
+
+void rth__admission_stop(void)
+{
+    atomic_store_explicit(&is_limited, false, memory_order_relaxed);
+    atomic_store_explicit(&room, 0, memory_order_relaxed);
+    atomic_store_explicit(&outstanding, 0, memory_order_relaxed);
+    ledger = (struct rth_room_ledger){.usage_bytes = -1};
+    freed_seen = count_of(&freed_total);
+    released_seen = count_of(&released_total);
+}
+
+void rth__admission_child_reset(void)
+{
+    _Atomic uint64_t *const counters[] = {&freed_total,     &released_total, &admitted,    &refused,
+                                          &direct_reclaims, &direct_cpu_ns,  &direct_freed};
+    for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+        atomic_store_explicit(counters[i], 0, memory_order_relaxed);
+    rth__latency_clear(&pauses);
+    atomic_store_explicit(&purged_said, 0, memory_order_relaxed);
+    rth__admission_stop();
+}
