@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -158,7 +159,8 @@ static int64_t crossing(int64_t limit_bytes, int64_t hard_bytes, int64_t bytes_p
             crossed_ns = now_ns();
         int64_t called_ns = atomic_load(&first_call_ns);
         if (crossed_ns != 0 && called_ns != 0)
-            return called_ns <= crossed_ns ? 0 : (called_ns - crossed_ns) / 1000;
+            { if (getenv("DBG")) fprintf(stderr, "%g ms usage %g\n", (double)(called_ns - crossed_ns) / 1e6, (double)usage/1048576);
+            return called_ns <= crossed_ns ? 0 : (called_ns - crossed_ns) / 1000; }
         if (crossed_ns != 0 && now_ns() - crossed_ns > NS_PER_S)
             return -1;
         if (usage < hard_bytes - 4 * MIB)
@@ -180,6 +182,8 @@ int main(int argc, char **argv)
     long crossings = strtol(argv[1], NULL, 10);
     int64_t bytes_per_s = strtoll(argv[2], NULL, 10) * MIB;
     find_files(argv[3]);
+    /* Each block is a mapping of its own: what is freed is gone at once. */
+    (void)mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES / 2);
     struct rth_opts opts = RTH_OPTS_INIT;
     struct rth_shrinker_opts shrinker = {
         .struct_size = sizeof(shrinker), .name = "reaction", .count = count, .shrink = shrink};

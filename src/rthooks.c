@@ -341,7 +341,7 @@ static int start_everything(const struct rth_opts *opts, const struct rth_interp
     rth__loader_watch(info->loader_generation);
     rth__heap_attach(facts->interposed ? info : NULL);
     rth__contention_attach(facts->interposed ? info : NULL);
-    rth__reclaim_attach(!facts->interposed                      ? NULL
+    rth__reclaim_attach(!facts->interposed                       ? NULL
                         : info->first_malloc == info->own_malloc ? info->real_malloc
                                                                  : info->first_malloc);
     rth__enable_on(identity->pid, ++generation);

@@ -33,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
     check(result, value, 1, INT64_MAX);
     check(result, period_us, 1, INT64_MAX);
     value = UNTOUCHED;
-    check(rth__cgroup_cfs_quota_parse(text, size_bytes, &value), value, 1, INT64_MAX);
+    result = rth__cgroup_cfs_quota_parse(text, size_bytes, &value);
+    check(result, value, 1, INT64_MAX);
     value = UNTOUCHED;
     result = rth__cgroup_number_parse(text, size_bytes, &value);
     check(result == 0 ? 1 : result, value, 0, INT64_MAX);

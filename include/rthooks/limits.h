@@ -110,7 +110,8 @@ struct rth_shrinker;
     }
 #endif
 
-/* ---- what limits the process ------------------------------------------------------------------ */
+/* ---- what limits the process ------------------------------------------------------------------
+ */
 
 #ifndef RTHOOKS_DISABLE
 /*
@@ -140,13 +141,13 @@ RTH_API int64_t rth_memory_limit_set(int64_t limit_bytes);
 RTH_API int rth_limits_read(struct rth_limits *ret_limits);
 
 /*
- * Has a function called whenever a limit, the number of workers or the memory state changed. Changes
- * that come close together may be told by one call.
+ * Has a function called whenever a limit, the number of workers or the memory state changed.
+ * Changes that come close together may be told by one call.
  *
- * changed: called on rth-call, one at a time for each watch, with what is in force then; it may take
- * its time and call any function but rth_stop. userdata: as it is. ret_watch: receives the watch,
- * given back by rth_limits_on_change_remove.
- * Returns 0; -EINVAL for a NULL; -ENOMEM; -EAGAIN when the thread could not be created.
+ * changed: called on rth-call, one at a time for each watch, with what is in force then; it may
+ * take its time and call any function but rth_stop. userdata: as it is. ret_watch: receives the
+ * watch, given back by rth_limits_on_change_remove. Returns 0; -EINVAL for a NULL; -ENOMEM; -EAGAIN
+ * when the thread could not be created.
  *
  * Thread: any. Signal: unsafe. Fork: a child that rthooks has adopted is told of its own changes.
  * Cost: the first one creates two threads. Since: 0.1.
@@ -169,18 +170,18 @@ RTH_API void rth_limits_on_change_remove(struct rth_limits_watch *watch);
  *
  * Returns at least 1, also while rthooks does not run: the affinity then.
  *
- * Thread: any. Signal: safe once rthooks runs. Fork: safe in a child. Cost: 1 ns; while rthooks does
- * not run, a system call. Since: 0.1. Source: runtime.GOMAXPROCS(0) of Go 1.25.
+ * Thread: any. Signal: safe once rthooks runs. Fork: safe in a child. Cost: 1 ns; while rthooks
+ * does not run, a system call. Since: 0.1. Source: runtime.GOMAXPROCS(0) of Go 1.25.
  */
 RTH_API unsigned rth_cpu_workers(void);
 
 /*
- * Writes the budget of the process as one line of logfmt, "rthooks budget memory_limit=…", without a
- * newline: what a service logs when it starts.
+ * Writes the budget of the process as one line of logfmt, "rthooks budget memory_limit=…", without
+ * a newline: what a service logs when it starts.
  *
  * ret_line: receives the line; 4096 bytes hold any. line_size: its size.
- * Returns the length; -EINVAL (NULL, or 0); -ENOSPC when it does not fit; -EAGAIN while rthooks does
- * not run in this process, or not this part of it.
+ * Returns the length; -EINVAL (NULL, or 0); -ENOSPC when it does not fit; -EAGAIN while rthooks
+ * does not run in this process, or not this part of it.
  *
  * Thread: any. Signal: unsafe. Fork: in an adopted child; else -EAGAIN. Cost: 5 us. Since: 0.1.
  */
@@ -271,8 +272,8 @@ RTH_API void rth_shrinker_remove(struct rth_shrinker *shrinker);
  * RTH_MEMORY_LOW from SHED on, and without room; RTH_MEMORY_HEALTH never. Without a limit, and
  * while rthooks does not run in this process, everything is admitted.
  *
- * Thread: any; not one that holds a lock which a shrinker waits for. Signal: unsafe. Fork: safe in a
- * child. Cost: without a limit 2 ns; with room 25 ns; without room what the shrinkers take, 10 ms
+ * Thread: any; not one that holds a lock which a shrinker waits for. Signal: unsafe. Fork: safe in
+ * a child. Cost: without a limit 2 ns; with room 25 ns; without room what the shrinkers take, 10 ms
  * each at most. Since: 0.1.
  */
 RTH_API int rth_memory_admit(enum rth_memory_class memory_class, uint64_t size_bytes);
@@ -281,8 +282,8 @@ RTH_API int rth_memory_admit(enum rth_memory_class memory_class, uint64_t size_b
  * What was admitted is there now: from here on it is seen as used. Not a free: what happens to the
  * memory afterwards is not asked for.
  *
- * size_bytes: as admitted. Thread: any, not only the one that asked. Signal: unsafe. Fork: safe in a
- * child. Cost: 10 ns. Since: 0.1.
+ * size_bytes: as admitted. Thread: any, not only the one that asked. Signal: unsafe. Fork: safe in
+ * a child. Cost: 10 ns. Since: 0.1.
  */
 RTH_API void rth_memory_release(uint64_t size_bytes);
 #else

@@ -25,11 +25,11 @@
 #include "os/futex.h"
 #include "rthooks/log.h"
 
-#define CALL_THREADS    2
-#define LATE_NS         (1 * RTH_NS_PER_S)
-#define DRAIN_LIMIT_NS  (5 * RTH_NS_PER_S)
-#define JOIN_LIMIT_NS   (1 * RTH_NS_PER_S)
-#define DRAIN_CHECK_NS  (5 * RTH_NS_PER_MS)
+#define CALL_THREADS   2
+#define LATE_NS        (1 * RTH_NS_PER_S)
+#define DRAIN_LIMIT_NS (5 * RTH_NS_PER_S)
+#define JOIN_LIMIT_NS  (1 * RTH_NS_PER_S)
+#define DRAIN_CHECK_NS (5 * RTH_NS_PER_MS)
 
 static struct rth_lock start_lock = RTH_LOCK_INIT(RTH_RANK_CALL);
 static struct rth_lock list_lock = RTH_LOCK_INIT(RTH_RANK_CALL_LIST);

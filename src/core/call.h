@@ -19,7 +19,7 @@ struct rth_call_job {
     /* core/call.c's. */
     struct rth_call_job *next;
     bool wanted, running;
-    bool was_late;        /* it is, or was once */
+    bool was_late; /* it is, or was once */
 };
 
 /* Makes a job known; starts the threads at the first one, or with the runtime. Host thread. 0, or a

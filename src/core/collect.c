@@ -29,10 +29,10 @@
 
 static struct rth_service_thread thread;
 static _Atomic bool is_running;
-static bool makes_table;      /* set before the thread exists */
-static int64_t begin_ns;      /* likewise: not before */
-static _Atomic uint32_t wakes; /* futex word: bumped at each wake and at stop */
-static _Atomic uint32_t stopping; /* futex word */
+static bool makes_table;                   /* set before the thread exists */
+static int64_t begin_ns;                   /* likewise: not before */
+static _Atomic uint32_t wakes;             /* futex word: bumped at each wake and at stop */
+static _Atomic uint32_t stopping;          /* futex word */
 static int64_t due_ns[RTH_CAPABILITY_MAX]; /* rth-collect's */
 
 static bool must_stop(void)

@@ -3,8 +3,8 @@
 #define RTH_CORE_COLLECT_H
 
 /*
- * rth-collect: calls `sample` of the capability rows that have one, each when it asked to be, and at
- * once when it is woken. It waits on nobody, takes no lock that is held while allocating, calls
+ * rth-collect: calls `sample` of the capability rows that have one, each when it asked to be, and
+ * at once when it is woken. It waits on nobody, takes no lock that is held while allocating, calls
  * nothing of the application. An adopted child has no such thread: its rows sample in their tick.
  */
 

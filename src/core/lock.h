@@ -13,24 +13,24 @@
 
 /* Rising order = order of taking. One line each: what the lock protects. */
 enum rth_lock_rank {
-    RTH_RANK_RUNTIME = 10,  /* start and stop, src/rthooks.c */
-    RTH_RANK_FORK = 20,     /* adoption of a child */
-    RTH_RANK_LOG_SINK = 30, /* which sink receives log records */
-    RTH_RANK_CALL = 35,     /* threads of rth-call, made and ended */
-    RTH_RANK_ADMIN = 40,    /* where the admin sockets are */
-    RTH_RANK_WORK_USE = 45, /* rth-work where there is no endpoint: begun and ended */
-    RTH_RANK_EPISODE = 47,  /* who may collect evidence now, and the counts of it */
-    RTH_RANK_RECLAIM = 46,  /* rth-reclaim: begun and ended */
-    RTH_RANK_WORK = 50,     /* queue of rth-work */
+    RTH_RANK_RUNTIME = 10,   /* start and stop, src/rthooks.c */
+    RTH_RANK_FORK = 20,      /* adoption of a child */
+    RTH_RANK_LOG_SINK = 30,  /* which sink receives log records */
+    RTH_RANK_CALL = 35,      /* threads of rth-call, made and ended */
+    RTH_RANK_ADMIN = 40,     /* where the admin sockets are */
+    RTH_RANK_WORK_USE = 45,  /* rth-work where there is no endpoint: begun and ended */
+    RTH_RANK_EPISODE = 47,   /* who may collect evidence now, and the counts of it */
+    RTH_RANK_RECLAIM = 46,   /* rth-reclaim: begun and ended */
+    RTH_RANK_WORK = 50,      /* queue of rth-work */
     RTH_RANK_CALL_LIST = 52, /* who is called on rth-call */
-    RTH_RANK_LIMITS = 55,   /* the budget in force, and what led to the memory state */
-    RTH_RANK_THREADS = 60,  /* thread registry free list */
-    RTH_RANK_SAMPLED = 65,  /* sampled threads and their timers */
-    RTH_RANK_LABELS = 66,   /* first use of the label tables */
-    RTH_RANK_FACTS = 67,    /* what the facts region holds */
-    RTH_RANK_SITES = 68,    /* rows and live sets; taken inside allocation functions */
-    RTH_RANK_ARENA = 70,    /* arena chunk list */
-    RTH_RANK_LOG = 80,      /* log ring; innermost, so that anything may log */
+    RTH_RANK_LIMITS = 55,    /* the budget in force, and what led to the memory state */
+    RTH_RANK_THREADS = 60,   /* thread registry free list */
+    RTH_RANK_SAMPLED = 65,   /* sampled threads and their timers */
+    RTH_RANK_LABELS = 66,    /* first use of the label tables */
+    RTH_RANK_FACTS = 67,     /* what the facts region holds */
+    RTH_RANK_SITES = 68,     /* rows and live sets; taken inside allocation functions */
+    RTH_RANK_ARENA = 70,     /* arena chunk list */
+    RTH_RANK_LOG = 80,       /* log ring; innermost, so that anything may log */
 };
 
 struct rth_lock {

@@ -178,7 +178,7 @@ static void run_artefact(int episode_fd, const struct rth_artefact *artefact, co
         entry->bytes = file.sink.written_bytes;
     } else if (entry->why[0] == '\0') {
         bool has_message = call.message[0] != '\0' && file.sink.error == 0;
-        (void)snprintf(entry->why, sizeof(entry->why), "%.118s",
+        (void)snprintf(entry->why, sizeof(entry->why), "%.238s",
                        has_message ? call.message : rth__episode_file_why(&file, error));
     }
 }
@@ -194,7 +194,7 @@ static void collect_artefact(int episode_fd, uint64_t limit_bytes, struct rth_ep
         (void)snprintf(entry->why, sizeof(entry->why), "nothing has this name");
     } else if (rth__capability_runtime_at(row)->state != RTH_CAPABILITY_RUNNING) {
         const struct rth_capability_runtime *runtime = rth__capability_runtime_at(row);
-        (void)snprintf(entry->why, sizeof(entry->why), "%s is %s%s%.80s",
+        (void)snprintf(entry->why, sizeof(entry->why), "%s is %s%s%.160s",
                        rth__capability_at(row)->name, rth__capability_state_name(runtime->state),
                        runtime->reason[0] != '\0' ? ": " : "", runtime->reason);
     } else if (limit_bytes == 0) {

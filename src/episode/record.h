@@ -23,7 +23,7 @@ struct rth_sink;
 struct rth_episode_entry {
     const char *spec;
     char file[RTH_EPISODE_FILE_BYTES]; /* "" when there is none */
-    char why[120];                     /* why there is none */
+    char why[240];                     /* why there is none */
     uint64_t bytes;
     int64_t duration_ns;
 };

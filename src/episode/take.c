@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/family.h"
 #include "core/identity.h"
 #include "core/lock.h"
 #include "core/service_thread.h"
@@ -160,8 +161,53 @@ static void log_taken(const struct rth_episode_folder *folder, int level)
             record.ended_by != NULL ? " stopped=true" : "", folder->path, record.name.id);
 }
 
+static bool is_of_family(int pid)
+{
+    size_t cursor = 0;
+    struct rth_family_member member;
+    while (rth__family_next(&cursor, &member))
+        if (member.pid == pid)
+            return pid != record.name.pid;
+    return false;
+}
+
+/* What happens to a prefork service happens to all its processes at once: the first of them that
+ * sees it has the episode. */
+static bool family_has_one(int folder_fd)
+{
+    struct rth_episode_found *found;
+    size_t count = rth__episode_scan(folder_fd, folders_euid, &found);
+    while (count-- > 0) {
+        const struct rth_episode_name *name = &found[count].name;
+        if (strcmp(name->trigger, record.name.trigger) == 0 && is_of_family(name->pid) &&
+            record.name.unix_s - name->unix_s < RTH_EPISODE_GAP_NS / RTH_NS_PER_S)
+            return true;
+    }
+    return false;
+}
+
+static enum rth_episode_refusal collect_in(int folder_fd, struct rth_episode_folder *folder,
+                                           bool is_asked_for)
+{
+    if (!is_asked_for && family_has_one(folder_fd))
+        return RTH_EPISODE_REFUSED_TOO_SOON;
+    int error = rth__episode_collect(folder_fd, current_trigger->artefacts, &record);
+    if (error != 0) {
+        folder->is_usable = false;
+        (void)snprintf(folder->reason, sizeof(folder->reason), "cannot be written to: %s",
+                       rth_strerror(error));
+        return RTH_EPISODE_REFUSED_NO_FOLDER;
+    }
+    taken_in = folder->path;
+    rth__previous_remember(folder->path, &record.name);
+    (void)rth__episode_keep(folder_fd, folders_euid, rth__episode_caps.folder_episodes,
+                            rth__episode_caps.folder_bytes);
+    log_taken(folder, is_asked_for ? RTH_LOG_INFO : RTH_LOG_WARN);
+    return RTH_EPISODE_TAKEN;
+}
+
 /* In the first folder that takes it. */
-static bool collect_somewhere(int log_level)
+static enum rth_episode_refusal collect_somewhere(bool is_asked_for)
 {
     size_t count;
     const struct rth_episode_folder *used;
@@ -171,45 +217,36 @@ static bool collect_somewhere(int log_level)
             rth__episode_folder_open(root_fd(), folders_euid, true, &folders[i]);
         if (fd < 0)
             continue;
-        int error = rth__episode_collect(fd, current_trigger->artefacts, &record);
-        if (error == 0) {
-            rth__previous_remember(folders[i].path, &record.name);
-            (void)rth__episode_keep(fd, folders_euid, rth__episode_caps.folder_episodes,
-                                    rth__episode_caps.folder_bytes);
-            log_taken(&folders[i], log_level);
-            taken_in = folders[i].path;
-            return true;
-        }
-        folders[i].is_usable = false;
-        (void)snprintf(folders[i].reason, sizeof(folders[i].reason), "cannot be written to: %s",
-                       rth_strerror(error));
+        enum rth_episode_refusal refusal = collect_in(fd, &folders[i], is_asked_for);
+        if (refusal != RTH_EPISODE_REFUSED_NO_FOLDER)
+            return refusal;
     }
     char why[RTH_EPISODE_REASON_BYTES];
     rth__episode_folders_why(why, sizeof(why));
     rth_log(RTH_LOG_ERROR, "episode.no_folder", "trigger=%s reason=\"%s\"", current_trigger->name,
             why);
-    return false;
+    return RTH_EPISODE_REFUSED_NO_FOLDER;
 }
 
-static enum rth_episode_refusal collect_reserved(int log_level)
+static enum rth_episode_refusal collect_reserved(bool is_asked_for)
 {
-    bool was_taken = collect_somewhere(log_level);
+    enum rth_episode_refusal refusal = collect_somewhere(is_asked_for);
     RTH__LOCK_SCOPE(&episode_lock);
     is_busy = false;
-    has_no_folder = !was_taken;
-    if (was_taken) {
+    has_no_folder = refusal == RTH_EPISODE_REFUSED_NO_FOLDER;
+    if (refusal == RTH_EPISODE_TAKEN) {
         counts.taken++;
         memcpy(counts.last_id, record.name.id, sizeof(counts.last_id));
-        return RTH_EPISODE_TAKEN;
+    } else {
+        counts.refused[refusal]++;
     }
-    counts.refused[RTH_EPISODE_REFUSED_NO_FOLDER]++;
-    return RTH_EPISODE_REFUSED_NO_FOLDER;
+    return refusal;
 }
 
 static void run(struct rth_work_item *work)
 {
     (void)work;
-    (void)collect_reserved(RTH_LOG_WARN);
+    (void)collect_reserved(false);
 }
 
 static void drop(struct rth_work_item *work)
@@ -288,7 +325,7 @@ enum rth_episode_refusal rth__episode_take_now(const struct rth_trigger *trigger
 {
     enum rth_episode_refusal refusal = reserve(trigger, reason, true);
     if (refusal == RTH_EPISODE_TAKEN)
-        refusal = collect_reserved(RTH_LOG_INFO);
+        refusal = collect_reserved(true);
     if (refusal == RTH_EPISODE_TAKEN) {
         *ret_record = &record;
         *ret_folder = taken_in;

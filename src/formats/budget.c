@@ -110,8 +110,9 @@ int64_t rth__budget_critical_bytes(int64_t limit_bytes, int64_t hard_bytes)
     if (limit_bytes == RTH_BUDGET_NO_LIMIT)
         return RTH_BUDGET_NO_LIMIT;
     if (hard_bytes == RTH_BUDGET_NO_LIMIT)
-        return limit_bytes > RTH_BUDGET_NO_LIMIT - limit_bytes / 20 ? RTH_BUDGET_NO_LIMIT
-                                                                    : limit_bytes + limit_bytes / 20;
+        return limit_bytes > RTH_BUDGET_NO_LIMIT - limit_bytes / 20
+                   ? RTH_BUDGET_NO_LIMIT
+                   : limit_bytes + limit_bytes / 20;
     return hard_bytes > limit_bytes ? limit_bytes + (hard_bytes - limit_bytes) / 2 : limit_bytes;
 }
 
@@ -181,8 +182,7 @@ static void compute_memory(const struct rth_budget_settings *settings,
             budget->memory_limit_bytes = budget->memory_hard_bytes;
             budget->explicit_is_above_hard = true;
         }
-        budget->is_throttled_below_limit =
-            budget->memory_high_bytes < budget->memory_limit_bytes;
+        budget->is_throttled_below_limit = budget->memory_high_bytes < budget->memory_limit_bytes;
         set_source(budget->memory_source, settings->memory_explicit_source != NULL
                                               ? settings->memory_explicit_source
                                               : "RTHOOKS_MEMORY_LIMIT");

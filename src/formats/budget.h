@@ -4,7 +4,8 @@
 
 /*
  * The budget: what follows from the platform's limits and the settings, as one value that the
- * runtime and `rthooks budget` compute alike, and how it is written: the line (logfmt) and its JSON.
+ * runtime and `rthooks budget` compute alike, and how it is written: the line (logfmt) and its
+ * JSON.
  */
 
 #include <stdbool.h>
@@ -24,7 +25,7 @@ struct rth_budget_settings {
     bool memory_is_off, memory_is_explicit;
     int64_t memory_limit_bytes;         /* explicit */
     const char *memory_explicit_source; /* who said so, static; NULL: "RTHOOKS_MEMORY_LIMIT" */
-    double memory_ratio;        /* in (0, 1] */
+    double memory_ratio;                /* in (0, 1] */
     bool cpu_is_off, cpu_is_explicit;
     double cpu_limit; /* explicit, processors */
     enum rth_cpu_round cpu_round;
@@ -32,8 +33,8 @@ struct rth_budget_settings {
 
 struct rth_budget {
     int64_t memory_limit_bytes; /* M; RTH_BUDGET_NO_LIMIT */
-    int64_t memory_hard_bytes;  /* L: the tightest hard limit of the platform; an explicit limit above
-                                   it is not M but L, with explicit_is_above_hard set */
+    int64_t memory_hard_bytes;  /* L: the tightest hard limit of the platform; an explicit limit
+                                   above  it is not M but L, with explicit_is_above_hard set */
     int64_t memory_high_bytes;  /* where the kernel begins to slow the group down; or no limit */
     bool explicit_is_above_hard;
     bool is_throttled_below_limit; /* memory.high is below the share of L, so M is a share of it */
@@ -41,7 +42,7 @@ struct rth_budget {
     char memory_source[RTH_CGROUP_PATH_BYTES]; /* "cgroup2:/…/memory.max", "RTHOOKS_MEMORY_LIMIT",
                                                   "rth_memory_limit_set", "off", "none",
                                                   "unreadable" */
-    double cpu_limit; /* 0: none */
+    double cpu_limit;                          /* 0: none */
     char cpu_source[RTH_CGROUP_PATH_BYTES]; /* …/cpu.max, "affinity", "RTHOOKS_CPU_LIMIT", … */
     unsigned workers;
     unsigned affinity;
@@ -65,15 +66,15 @@ int rth__budget_ratio_parse(const char *text, double *ret_ratio);
 int rth__budget_cpu_limit_parse(const char *text, struct rth_budget_settings *settings);
 int rth__budget_cpu_round_parse(const char *text, enum rth_cpu_round *ret_round);
 
-/* A plain decimal number: digits, and a fraction where there is a point. 0, -EINVAL or -ERANGE (from
- * 1e9 on). */
+/* A plain decimal number: digits, and a fraction where there is a point. 0, -EINVAL or -ERANGE
+ * (from 1e9 on). */
 int rth__budget_decimal_parse(const char *text, double *ret_number);
 
 /* Where CRITICAL begins: halfway from M to L, 1.05 M where there is no L. */
 int64_t rth__budget_critical_bytes(int64_t limit_bytes, int64_t hard_bytes);
 
-/* Whole processors for a quota: ceil; floor, at least 1; go: ceil, at least 2. Never above affinity,
- * never 0. limit 0: the affinity. */
+/* Whole processors for a quota: ceil; floor, at least 1; go: ceil, at least 2. Never above
+ * affinity, never 0. limit 0: the affinity. */
 unsigned rth__budget_workers(double cpu_limit, unsigned affinity, enum rth_cpu_round round);
 void rth__budget_compute(const struct rth_budget_settings *settings,
                          const struct rth_cgroup_memory_limits *memory,
@@ -89,7 +90,8 @@ struct rth_budget_context {
     /* Terms of expected_rss; -1: not known. */
     int64_t headroom_bytes, stacks_bytes, mappings_bytes;
 };
-/* CONTRACT: expected_rss = memory_limit + headroom + stacks + mappings; -1 where one is not known. */
+/* CONTRACT: expected_rss = memory_limit + headroom + stacks + mappings; -1 where one is not known.
+ */
 int64_t rth__budget_expected_rss(const struct rth_budget *budget,
                                  const struct rth_budget_context *context);
 /* "rthooks budget memory_limit=… …" without a newline. Values that hold a space, '"' or '=' are

@@ -27,24 +27,27 @@
 #define DIRECT_BATCH_DIVISOR   200 /* 0.5 % of the limit */
 #define DIRECT_DEADLINE_NS     (10 * RTH_NS_PER_MS)
 #define TARGET_DIVISOR         64
+/* Overhead of the allocator: learned from so many bytes, and no more than that. */
+#define FILLED_BYTES_MIN ((double)(16 << 20))
+#define OVERHEAD_MAX     1.5
 #define TARGET_MARGIN_MAX      (INT64_C(16) << 20)
 /* What somebody asks for by mistake must not run the sums over. */
 #define REQUEST_BYTES_MAX (UINT64_C(1) << 60)
 
-static _Atomic bool is_limited;
+static _Atomic bool is_limited, is_braked;
 static _Atomic int state_now;
 static _Atomic int64_t limit_now, refuse_below; /* room at which NORMAL is refused */
 static _Atomic int64_t room, outstanding;
+static _Atomic int64_t shrinking; /* what calls of shrinkers that run now are to free */
 static _Atomic uint64_t freed_total, released_total;
 static _Atomic uint64_t admitted, refused, direct_reclaims, direct_cpu_ns, direct_freed;
 static struct rth_latency pauses;
 
 /* rth-collect's. */
-static struct rth_room_ledger ledger = {.usage_bytes = -1};
+static struct rth_room_ledger ledger;
 static uint64_t freed_seen, released_seen;
-static _Atomic int64_t credit_shown, free_shown;
-/* What rth-reclaim has to say to it: bit 0: purged; bit 1: distrust. */
-static _Atomic uint32_t purged_said;
+static _Atomic int64_t usable_shown, purgeable_shown;
+static _Atomic bool purged_said, distrust_said; /* by rth-reclaim */
 
 static void count_up(_Atomic uint64_t *counter, uint64_t amount)
 {
@@ -64,26 +67,50 @@ int64_t rth__admission_target_bytes(int64_t limit_bytes)
     return limit_bytes - (margin < TARGET_MARGIN_MAX ? margin : TARGET_MARGIN_MAX);
 }
 
+int64_t rth__admission_brake_bytes(int64_t limit_bytes, int64_t critical_bytes)
+{
+    return limit_bytes + (critical_bytes - limit_bytes) / 2;
+}
+
+static double overhead_of(const struct rth_room_ledger *of)
+{
+    if (of->filled_bytes < FILLED_BYTES_MIN)
+        return 1;
+    double overhead = of->filled_usage_bytes / of->filled_bytes;
+    return overhead < 1 ? 1 : overhead > OVERHEAD_MAX ? OVERHEAD_MAX : overhead;
+}
+
 int64_t rth__room_look(struct rth_room_ledger *of, const struct rth_room_look *look)
 {
-    int64_t freed = (int64_t)look->freed_bytes, released = (int64_t)look->released_bytes;
-    int64_t grown = of->usage_bytes >= 0 ? look->usage_bytes - of->usage_bytes : 0;
-    int64_t unasked = grown - released; /* growth that nobody asked for */
-    int64_t credit = of->credit_bytes + freed - released;
-    if (grown < 0)
-        credit += grown;
-    else if (unasked > 0)
-        credit -= unasked;
-    of->credit_bytes = clamp(credit, 0, look->usage_bytes);
-    of->free_bytes =
-        clamp(of->free_bytes + freed - released + grown, of->credit_bytes, look->usage_bytes);
+    double grown = of->has_usage ? (double)(look->usage_bytes - of->usage_bytes) : 0;
+    if (!of->has_freed && look->freed_bytes == 0 && of->has_usage) {
+        of->filled_usage_bytes += grown;
+        of->filled_bytes += (double)look->released_bytes;
+    }
+    of->has_freed = of->has_freed || look->freed_bytes != 0;
+    double overhead = overhead_of(of);
+    double put_in = (double)look->released_bytes * overhead;
+    /* Growth that nobody asked for is somebody else's, and may be in what was free. */
+    double unasked = grown > put_in ? grown - put_in : 0;
+    double left = (double)of->free_bytes + (double)look->freed_bytes * overhead - put_in + grown -
+                  2 * unasked;
+    of->free_bytes = clamp((int64_t)left, 0, look->usage_bytes);
+    of->stuck_bytes = clamp(of->stuck_bytes, 0, of->free_bytes);
+    of->waste_bytes = clamp(of->waste_bytes, 0, of->free_bytes);
     of->usage_bytes = look->usage_bytes;
-    return look->target_bytes - look->usage_bytes - look->outstanding_bytes + of->credit_bytes;
+    of->has_usage = true;
+    int64_t usable = of->free_bytes - of->waste_bytes;
+    return look->target_bytes - (look->usage_bytes - usable) - look->outstanding_bytes;
 }
 
 void rth__room_purged(struct rth_room_ledger *of)
 {
-    of->free_bytes = of->credit_bytes;
+    of->stuck_bytes = of->waste_bytes = of->free_bytes;
+}
+
+void rth__room_distrusted(struct rth_room_ledger *of)
+{
+    of->waste_bytes = of->free_bytes;
 }
 
 /* ---- a look ---------------------------------------------------------------------------------- */
@@ -91,15 +118,6 @@ void rth__room_purged(struct rth_room_ledger *of)
 static int64_t load(const _Atomic int64_t *value)
 {
     return atomic_load_explicit(value, memory_order_relaxed);
-}
-
-static void hear_of_purges(void)
-{
-    uint32_t said = atomic_exchange_explicit(&purged_said, 0, memory_order_relaxed);
-    if ((said & 2u) != 0)
-        ledger.credit_bytes = 0;
-    if (said != 0)
-        rth__room_purged(&ledger);
 }
 
 void rth__admission_look(const struct rth_memory_now *now)
@@ -124,10 +142,21 @@ void rth__admission_look(const struct rth_memory_now *now)
     freed_seen = freed;
     released_seen = released;
     int64_t room_new = rth__room_look(&ledger, &look);
-    hear_of_purges();
-    atomic_store_explicit(&credit_shown, ledger.credit_bytes, memory_order_relaxed);
-    atomic_store_explicit(&free_shown, ledger.free_bytes, memory_order_relaxed);
+    int64_t waste_before = ledger.waste_bytes;
+    if (atomic_exchange_explicit(&distrust_said, false, memory_order_relaxed))
+        rth__room_distrusted(&ledger);
+    if (atomic_exchange_explicit(&purged_said, false, memory_order_relaxed))
+        rth__room_purged(&ledger);
+    room_new -= ledger.waste_bytes - waste_before;
+    atomic_store_explicit(&usable_shown, ledger.free_bytes - ledger.waste_bytes,
+                          memory_order_relaxed);
+    atomic_store_explicit(&purgeable_shown, ledger.free_bytes - ledger.stuck_bytes,
+                          memory_order_relaxed);
     atomic_store_explicit(&limit_now, now->limit_bytes, memory_order_relaxed);
+    atomic_store_explicit(
+        &is_braked,
+        now->usage_bytes >= rth__admission_brake_bytes(now->limit_bytes, now->critical_bytes),
+        memory_order_relaxed);
     atomic_store_explicit(&refuse_below, -(now->critical_bytes - now->limit_bytes) / 2,
                           memory_order_relaxed);
     /* What was taken and given back meanwhile stays so. */
@@ -140,17 +169,32 @@ int64_t rth__admission_room_bytes(void)
     return load(&room);
 }
 
-void rth__admission_freed(uint64_t size_bytes)
+uint64_t rth__admission_shrink_begin(uint64_t least_bytes, uint64_t most_bytes)
 {
-    if (size_bytes > REQUEST_BYTES_MAX)
-        size_bytes = REQUEST_BYTES_MAX;
-    atomic_fetch_add_explicit(&room, (int64_t)size_bytes, memory_order_relaxed);
-    count_up(&freed_total, size_bytes);
+    int64_t missing = -load(&room) - load(&shrinking);
+    uint64_t wanted = missing > 0 ? (uint64_t)missing : 0;
+    wanted = wanted < least_bytes ? least_bytes : wanted > most_bytes ? most_bytes : wanted;
+    atomic_fetch_add_explicit(&shrinking, (int64_t)wanted, memory_order_relaxed);
+    return wanted;
 }
 
-void rth__admission_purged(bool distrust)
+void rth__admission_shrink_end(uint64_t begun_bytes, uint64_t freed_bytes)
 {
-    atomic_fetch_or_explicit(&purged_said, distrust ? 3u : 1u, memory_order_relaxed);
+    if (freed_bytes > REQUEST_BYTES_MAX)
+        freed_bytes = REQUEST_BYTES_MAX;
+    atomic_fetch_add_explicit(&room, (int64_t)freed_bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&shrinking, (int64_t)begun_bytes, memory_order_relaxed);
+    count_up(&freed_total, freed_bytes);
+}
+
+void rth__admission_purged(void)
+{
+    atomic_store_explicit(&purged_said, true, memory_order_relaxed);
+}
+
+void rth__admission_distrusted(void)
+{
+    atomic_store_explicit(&distrust_said, true, memory_order_relaxed);
 }
 
 /* ---- a request ------------------------------------------------------------------------------- */
@@ -163,20 +207,22 @@ static int64_t own_cpu_ns(void)
     return used.tv_sec * RTH_NS_PER_S + used.tv_nsec;
 }
 
-/* The caller pays: frees what is missing, and a batch so that not each request comes here. */
-static void reclaim_directly(int64_t missing_bytes)
+/* The caller pays: frees what is missing, and a batch so that not each request comes here. What is
+ * much is shared with the requests after it. */
+static void reclaim_directly(int64_t size_bytes)
 {
     int64_t batch = load(&limit_now) / DIRECT_BATCH_DIVISOR;
     if (batch < DIRECT_BATCH_BYTES_MIN)
         batch = DIRECT_BATCH_BYTES_MIN;
+    int64_t least = size_bytes > batch ? size_bytes : batch;
     int64_t begun_ns = rth__clock_monotonic_ns_sigsafe(), begun_cpu_ns = own_cpu_ns();
     struct rth_shrink_request request = {
-        .wanted_bytes = (uint64_t)(missing_bytes > batch ? missing_bytes : batch),
+        .wanted_bytes = rth__admission_shrink_begin((uint64_t)least, 4 * (uint64_t)least),
         .deadline_ns = begun_ns + DIRECT_DEADLINE_NS,
         .is_direct = true,
     };
     uint64_t freed = rth__shrinkers_call(&request);
-    rth__admission_freed(freed);
+    rth__admission_shrink_end(request.wanted_bytes, freed);
     count_up(&direct_reclaims, 1);
     count_up(&direct_freed, freed);
     count_up(&direct_cpu_ns, (uint64_t)(own_cpu_ns() - begun_cpu_ns));
@@ -188,7 +234,7 @@ static bool is_refused(enum rth_memory_class memory_class, int64_t room_left)
     int state = atomic_load_explicit(&state_now, memory_order_relaxed);
     if (memory_class == RTH_MEMORY_HEALTH)
         return false;
-    if (state >= RTH_MEMORY_CRITICAL)
+    if (state >= RTH_MEMORY_CRITICAL || atomic_load_explicit(&is_braked, memory_order_relaxed))
         return true;
     if (memory_class == RTH_MEMORY_LOW)
         return state >= RTH_MEMORY_SHED || room_left < 0;
@@ -206,7 +252,7 @@ int rth_memory_admit(enum rth_memory_class memory_class, uint64_t size_bytes)
     int64_t left = atomic_fetch_sub_explicit(&room, size, memory_order_relaxed) - size;
     if (left < 0 && memory_class == RTH_MEMORY_NORMAL && !rth__shrinkers_are_inside() &&
         rth__shrinkers_exist(true)) {
-        reclaim_directly(-left);
+        reclaim_directly(size);
         left = load(&room);
     }
     if (is_refused(memory_class, left)) {
@@ -252,8 +298,8 @@ void rth__admission_counts_read(struct rth_admission_counts *ret_counts)
         .released_bytes = count_of(&released_total),
         .room_bytes = load(&room),
         .outstanding_bytes = load(&outstanding),
-        .credit_bytes = load(&credit_shown),
-        .free_bytes = load(&free_shown),
+        .usable_bytes = load(&usable_shown),
+        .purgeable_bytes = load(&purgeable_shown),
     };
 }
 
@@ -267,7 +313,7 @@ void rth__admission_stop(void)
     atomic_store_explicit(&is_limited, false, memory_order_relaxed);
     atomic_store_explicit(&room, 0, memory_order_relaxed);
     atomic_store_explicit(&outstanding, 0, memory_order_relaxed);
-    ledger = (struct rth_room_ledger){.usage_bytes = -1};
+    ledger = (struct rth_room_ledger){0};
     freed_seen = count_of(&freed_total);
     released_seen = count_of(&released_total);
 }
@@ -279,6 +325,8 @@ void rth__admission_child_reset(void)
     for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
         atomic_store_explicit(counters[i], 0, memory_order_relaxed);
     rth__latency_clear(&pauses);
-    atomic_store_explicit(&purged_said, 0, memory_order_relaxed);
+    atomic_store_explicit(&purged_said, false, memory_order_relaxed);
+    atomic_store_explicit(&distrust_said, false, memory_order_relaxed);
+    atomic_store_explicit(&shrinking, 0, memory_order_relaxed);
     rth__admission_stop();
 }

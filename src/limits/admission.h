@@ -7,12 +7,12 @@
  * asks and who reclaims work on between two looks at the real usage, so that nobody gives up
  * anything twice for one and the same shortage.
  *
- *     room = target - usage - outstanding + credit
+ *     room = target - (usage - usable) - outstanding
  *
- * target is a little below the limit. outstanding was admitted and is not there yet. credit is what
- * shrinkers freed and what the kernel has not got back: the allocator will use it again, so usage
- * does not show it and it is room all the same. What was released (is there now) uses credit up, a
- * fall of usage does, and so does growth that nobody asked for.
+ * target is a little below the limit. outstanding was admitted and is not there yet. usable is what
+ * lies in the allocator, guessed: shrinkers freed it, and the kernel has not got it back. It is
+ * room, since the allocator will use it again, or a purge gives it back; where it does neither,
+ * usage rises to the brake: then requests are refused until a purge has shown what is true.
  */
 
 #include <stdbool.h>
@@ -24,36 +24,51 @@ struct rth_room_look {
     int64_t outstanding_bytes;
     uint64_t freed_bytes, released_bytes; /* since the last look */
 };
-/* What is remembered from one look to the next. */
+/* What is remembered from one look to the next. Zero is the beginning. */
 struct rth_room_ledger {
-    int64_t usage_bytes;  /* at the last look; -1: there was none */
-    int64_t credit_bytes; /* as above */
-    int64_t free_bytes; /* a guess at what the allocator holds: credit, and what it failed to use */
+    bool has_usage, has_freed;
+    int64_t usage_bytes; /* at the last look */
+    int64_t free_bytes;  /* the guess at what lies in the allocator */
+    int64_t stuck_bytes; /* of it: what the last purge left */
+    int64_t waste_bytes; /* of it: what does not count as usable */
+    /* How much usage grew for what was admitted, while nothing had been freed yet: what the
+     * allocator puts on top of each byte. */
+    double filled_usage_bytes, filled_bytes;
 };
 /* Takes the look over; returns the room. */
 int64_t rth__room_look(struct rth_room_ledger *ledger, const struct rth_room_look *look);
-/* A purge is over: what is free still cannot be given back. */
+/* A purge has given back what it can: what still seems to be free is neither usable nor to be given
+ * back. */
 void rth__room_purged(struct rth_room_ledger *ledger);
+/* There is no purge that would tell: nothing counts as usable. */
+void rth__room_distrusted(struct rth_room_ledger *ledger);
 
 /* Where growth is stopped: a little below the limit, so that a full cache is not above it. */
 int64_t rth__admission_target_bytes(int64_t limit_bytes);
+/* Usage at which all but health is refused, whatever the room: halfway from the limit to where
+ * CRITICAL begins. */
+int64_t rth__admission_brake_bytes(int64_t limit_bytes, int64_t critical_bytes);
 
 struct rth_memory_now;
 /* rth-collect, after each look. */
 void rth__admission_look(const struct rth_memory_now *now);
 /* Below 0: what is to be shrunk. */
 int64_t rth__admission_room_bytes(void);
-/* rth-reclaim: shrinkers freed that much. */
-void rth__admission_freed(uint64_t size_bytes);
-/* rth-reclaim: a purge is over, whose effect the next look will see. distrust: credit too turned
- * out to be of no use. */
-void rth__admission_purged(bool distrust);
+/* Around a call of shrinkers. begin: says for how much of what is missing the caller is to call
+ * them, at least_bytes anyhow; what others are about already is not missing. end: what they freed,
+ * of what begin said. */
+uint64_t rth__admission_shrink_begin(uint64_t least_bytes, uint64_t most_bytes);
+void rth__admission_shrink_end(uint64_t begun_bytes, uint64_t freed_bytes);
+/* rth-reclaim: the next look takes note of a purge, or of distrust in what is free. */
+void rth__admission_purged(void);
+void rth__admission_distrusted(void);
 
 struct rth_admission_counts {
     uint64_t admitted, refused, direct_reclaims;
     uint64_t direct_cpu_ns, direct_freed_bytes;
     uint64_t released_bytes;
-    int64_t room_bytes, outstanding_bytes, credit_bytes, free_bytes;
+    int64_t room_bytes, outstanding_bytes;
+    int64_t usable_bytes, purgeable_bytes; /* as the last look guessed */
 };
 void rth__admission_counts_read(struct rth_admission_counts *ret_counts);
 struct rth_latency;

@@ -16,8 +16,8 @@
 #include "rthooks/limits.h"
 
 /* Who holds it and what the platform says come first: there may be no time for the rest. */
-static const char *const artefacts[] = {"heap",   "memlimit", "cgroup", "threads?debug=2",
-                                        "mmap",   "status",   "config", NULL};
+static const char *const artefacts[] = {"heap", "memlimit", "cgroup", "threads?debug=2",
+                                        "mmap", "status",   "config", NULL};
 
 static const struct rth_trigger triggers[] = {
     {.name = "memory-elevated", .artefacts = artefacts},
@@ -50,7 +50,8 @@ void rth__evidence_of_state(const struct rth_memory_transition *transition)
 void rth__evidence_of_prediction(const struct rth_memory_look *look, int64_t growth_bytes_per_s)
 {
     char reason[300];
-    (void)snprintf(reason, sizeof(reason), "predicted=critical usage=%lld limit=%lld hard=%lld "
+    (void)snprintf(reason, sizeof(reason),
+                   "predicted=critical usage=%lld limit=%lld hard=%lld "
                    "growth=%lld",
                    (long long)look->usage_bytes, (long long)look->limit_bytes,
                    (long long)look->hard_bytes, (long long)growth_bytes_per_s);

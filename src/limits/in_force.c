@@ -71,8 +71,7 @@ static void warn_of_drift(const struct rth_budget *now)
         !rth__manifest_memory_matches(manifest.memory_limit_bytes, now->memory_hard_bytes))
         rth_log(RTH_LOG_WARN, "limits.drift", "what=memory manifest=%lld in_force=%lld",
                 (long long)manifest.memory_limit_bytes, (long long)now->memory_hard_bytes);
-    if (manifest.cpu_limit > 0 &&
-        !rth__manifest_cpu_matches(manifest.cpu_limit, now->cpu_limit))
+    if (manifest.cpu_limit > 0 && !rth__manifest_cpu_matches(manifest.cpu_limit, now->cpu_limit))
         rth_log(RTH_LOG_WARN, "limits.drift", "what=cpu manifest_millis=%lld in_force_millis=%lld",
                 (long long)(manifest.cpu_limit * 1000), (long long)(now->cpu_limit * 1000));
 }

@@ -17,10 +17,10 @@ struct rth_platform {
     struct rth_cgroup_memory_limits memory;
     struct rth_cgroup_cpu_limits cpu;
     int memory_version, cpu_version;
-    const char *memory_note; /* static, or NULL */
+    const char *memory_note;                    /* static, or NULL */
     char unified_folder[RTH_CGROUP_PATH_BYTES]; /* of memory.pressure; "": none */
-    char own_folder[RTH_CGROUP_PATH_BYTES]; /* of the memory controller; "": none */
-    int error; /* 0, or why nothing is known of cgroups */
+    char own_folder[RTH_CGROUP_PATH_BYTES];     /* of the memory controller; "": none */
+    int error;                                  /* 0, or why nothing is known of cgroups */
 };
 
 /* From the options; before any thread of ours. */

@@ -6,18 +6,18 @@
  * one answer, kept true while it changes. Of memory, a share of it is the limit that the process
  * holds itself to: as usage comes near, the allocator gives back, caches shrink, requests are
  * refused, and evidence is collected, long before the kernel kills.
- * Shape: sampler.c reads the files; in_force.c puts them and the settings together; state.c decides,
- * a function of what was seen; look.c goes once from the files to everybody who acts; memory.c
- * publishes what is known for anybody to read; reclaim.c acts; evidence.c asks for episodes;
- * show*.c and cpu.c are the routes.
- * Threads: the looks are rth-collect's: it never waits, allocates or calls back, so that a look is
- * late only when the machine is. How soon the next one comes follows from growth and headroom, 2 to
- * 250 ms; a line in the allocation hooks (core/pressure.h) brings it at once. rth-reclaim acts,
- * rth-call calls back, rth-work answers routes. An adopted child looks in its tick, once a second.
- * Locks: two of rank LIMITS, held for copies: the budget in force, and what the last look left.
- * Failure: what cannot be read is "unreadable", not unlimited; when looks fail the state is one up
- * and says stale; a group that vanishes is looked for anew. malloc never fails because of us.
- * Cost: 10 us per look, some 200 us at start.
+ * Shape: sampler.c reads the files; in_force.c puts them and the settings together; state.c
+ * decides, a function of what was seen; look.c goes once from the files to everybody who acts;
+ * memory.c publishes what is known for anybody to read; reclaim.c acts; evidence.c asks for
+ * episodes; show*.c and cpu.c are the routes. Threads: the looks are rth-collect's: it never waits,
+ * allocates or calls back, so that a look is late only when the machine is. How soon the next one
+ * comes follows from growth and headroom, 2 to 250 ms; a line in the allocation hooks
+ * (core/pressure.h) brings it at once. rth-reclaim acts, rth-call calls back, rth-work answers
+ * routes. An adopted child looks in its tick, once a second. Locks: two of rank LIMITS, held for
+ * copies: the budget in force, and what the last look left. Failure: what cannot be read is
+ * "unreadable", not unlimited; when looks fail the state is one up and says stale; a group that
+ * vanishes is looked for anew. malloc never fails because of us. Cost: 10 us per look, some 200 us
+ * at start.
  */
 #include "limits/limits.h"
 
@@ -163,8 +163,8 @@ unsigned rth_cpu_workers(void)
     if (workers != 0)
         return workers;
     cpu_set_t processors; /* nothing was started: what the kernel lets it run on */
-    int count = sched_getaffinity(0, sizeof(processors), &processors) == 0 ? CPU_COUNT(&processors)
-                                                                           : 1;
+    int count =
+        sched_getaffinity(0, sizeof(processors), &processors) == 0 ? CPU_COUNT(&processors) : 1;
     return count > 0 ? (unsigned)count : 1;
 }
 

@@ -41,7 +41,7 @@
 /* The looking thread's. */
 static struct rth_memory_machine machine;
 static int64_t refreshed_ns, pressed_until_ns;
-static int said_error;         /* what was logged of a failing look; 0: nothing */
+static int said_error; /* what was logged of a failing look; 0: nothing */
 static bool was_predicted;
 static bool hooks_are_watched; /* a budget was set */
 static unsigned backoff;
@@ -96,7 +96,8 @@ static uint64_t portion_of(uint64_t budget)
     return portion;
 }
 
-/* A program that frees what it allocates crosses the line without growing: further off next time. */
+/* A program that frees what it allocates crosses the line without growing: further off next time.
+ */
 static void note_crossing(int64_t usage_bytes)
 {
     uint64_t reported_bytes = rth__pressure_reported_bytes();
@@ -277,8 +278,7 @@ void rth__look_view(struct rth_memory_view *ret_view)
 bool rth__look_transition(uint64_t number, struct rth_memory_transition *ret_transition)
 {
     RTH__LOCK_SCOPE(&view_lock);
-    if (number >= view.transition_count ||
-        view.transition_count - number > RTH_TRANSITION_RING)
+    if (number >= view.transition_count || view.transition_count - number > RTH_TRANSITION_RING)
         return false;
     *ret_transition = ring[number % RTH_TRANSITION_RING];
     return true;

@@ -11,15 +11,15 @@
 #include <stdint.h>
 
 struct rth_memory_now {
-    int64_t limit_bytes;     /* M; INT64_MAX: none */
-    int64_t hard_bytes;      /* L; INT64_MAX: none */
-    int64_t critical_bytes;  /* halfway from M to L */
-    int64_t usage_bytes;     /* not reclaimable, at the level that owns L; -1: not known */
-    int64_t rss_bytes;       /* of this process; -1: not known */
+    int64_t limit_bytes;    /* M; INT64_MAX: none */
+    int64_t hard_bytes;     /* L; INT64_MAX: none */
+    int64_t critical_bytes; /* halfway from M to L */
+    int64_t usage_bytes;    /* not reclaimable, at the level that owns L; -1: not known */
+    int64_t rss_bytes;      /* of this process; -1: not known */
     int64_t growth_bytes_per_s;
-    int state;               /* enum rth_memory_state of rthooks/limits.h */
+    int state; /* enum rth_memory_state of rthooks/limits.h */
     bool is_stale;
-    int64_t taken_ns;        /* CLOCK_MONOTONIC; 0: nothing was taken yet */
+    int64_t taken_ns; /* CLOCK_MONOTONIC; 0: nothing was taken yet */
 };
 
 /* A whole one, never a mixture of two. Signal-safe. */

@@ -174,8 +174,8 @@ void rth__limits_manifest(struct rth_manifest *ret_manifest)
 
 bool rth__manifest_memory_matches(int64_t manifest_bytes, int64_t limit_bytes)
 {
-    int64_t more = manifest_bytes > limit_bytes ? manifest_bytes - limit_bytes
-                                                : limit_bytes - manifest_bytes;
+    int64_t more =
+        manifest_bytes > limit_bytes ? manifest_bytes - limit_bytes : limit_bytes - manifest_bytes;
     return more < MEMORY_SLACK_BYTES;
 }
 

@@ -13,27 +13,28 @@ static bool is_fruitful(int64_t cost_ns, uint64_t yield_bytes)
            (double)cost_ns * (double)(UINT64_C(1) << 20);
 }
 
-static int64_t backoff_ns(const struct rth_purge_model *model, int state)
+static int64_t backoff_ns(const struct rth_purge_model *model, bool is_pressing)
 {
     if (model->fruitless == 0)
         return 0;
-    /* Where the kernel is about to kill, a second is long. */
-    if (state >= RTH_MEMORY_CRITICAL)
-        return RTH_PURGE_BACKOFF_NS;
+    /* Where requests are refused, a second is long. */
+    if (is_pressing)
+        return RTH_PURGE_BACKOFF_NS / 10;
     unsigned shift = model->fruitless - 1 < 10 ? model->fruitless - 1 : 10;
     int64_t wait_ns = RTH_PURGE_BACKOFF_NS << shift;
     return wait_ns < RTH_PURGE_BACKOFF_MAX_NS ? wait_ns : RTH_PURGE_BACKOFF_MAX_NS;
 }
 
-bool rth__purge_model_allows(const struct rth_purge_model *model, int64_t now_ns, int state)
+bool rth__purge_model_allows(const struct rth_purge_model *model, int64_t now_ns, int state,
+                             bool is_pressing)
 {
     if (model->ended_ns == 0)
         return true;
-    int spacing = state >= RTH_MEMORY_CRITICAL ? RTH_PURGE_SPACING_CRITICAL
+    int spacing = is_pressing ? RTH_PURGE_SPACING_PRESSING
                   : state >= RTH_MEMORY_SHED   ? RTH_PURGE_SPACING_SHED
                                                : RTH_PURGE_SPACING;
     int64_t spacing_ns = model->cost_ns * spacing;
-    int64_t wait_ns = backoff_ns(model, state);
+    int64_t wait_ns = backoff_ns(model, is_pressing);
     if (wait_ns < spacing_ns)
         wait_ns = spacing_ns;
     return now_ns - model->ended_ns >= wait_ns;

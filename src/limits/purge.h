@@ -32,7 +32,7 @@ unsigned rth__purge_cap_arenas(unsigned workers);
 /* Of its cost, between two: 5, 12, 50 % of the time, by state. */
 #define RTH_PURGE_SPACING          20
 #define RTH_PURGE_SPACING_SHED     8
-#define RTH_PURGE_SPACING_CRITICAL 2
+#define RTH_PURGE_SPACING_PRESSING 2
 #define RTH_PURGE_BACKOFF_NS     (INT64_C(1000) * 1000 * 1000)
 #define RTH_PURGE_BACKOFF_MAX_NS (INT64_C(300) * 1000 * 1000 * 1000)
 
@@ -44,8 +44,9 @@ struct rth_purge_model {
     unsigned fruitless;   /* calls in a row that gave nothing, or less than they cost */
 };
 
-/* Whether a call may be made in that state of memory. */
-bool rth__purge_model_allows(const struct rth_purge_model *model, int64_t now_ns, int state);
+/* Whether a call may be made in that state of memory; pressing: as at CRITICAL. */
+bool rth__purge_model_allows(const struct rth_purge_model *model, int64_t now_ns, int state,
+                             bool is_pressing);
 /* A call is over. is_telling: so much was free that it should have been worth it; of one that was
  * made for little only the price is learned. */
 void rth__purge_model_learn(struct rth_purge_model *model, int64_t now_ns, int64_t cost_ns,

@@ -45,6 +45,7 @@
 #define REST_NS       (1 * RTH_NS_PER_S)
 #define REST_DIVISOR  256                  /* growth by less of the limit is rest */
 #define STEP_DIVISOR  16                   /* of the limit: given up at once at rest */
+#define DISTRUST_NS    (250 * RTH_NS_PER_MS)
 #define BARREN_NS     (50 * RTH_NS_PER_MS) /* between two passes that count as barren */
 #define BARREN_MAX    3
 #define BACKGROUND_NS (30 * RTH_NS_PER_S) /* between purges while memory is OK */
@@ -73,7 +74,7 @@ static _Atomic int64_t peak_bytes;
 /* rth-reclaim's. */
 static struct rth_purge_model model;
 static struct rth_cpu_cap cap;
-static int64_t barren_ns;
+static int64_t barren_ns, distrusted_ns;
 static unsigned barren;
 static uint64_t progress_seen_bytes;
 
@@ -102,10 +103,12 @@ static void view_from(const struct rth_memory_now *now, struct rth_reclaim_view 
         .state = now->state,
         .limit_bytes = now->limit_bytes,
         .usage_bytes = now->usage_bytes,
+        .target_bytes = rth__admission_target_bytes(now->limit_bytes),
+        .brake_bytes = rth__admission_brake_bytes(now->limit_bytes, now->critical_bytes),
         .peak_bytes = atomic_load_explicit(&peak_bytes, memory_order_relaxed),
         .room_bytes = counts.room_bytes,
-        .credit_bytes = counts.credit_bytes,
-        .free_bytes = counts.free_bytes,
+        .usable_bytes = counts.usable_bytes,
+        .free_bytes = counts.purgeable_bytes,
         .knows_free = counts.released_bytes != 0 || counts.direct_freed_bytes != 0 ||
                       load(&shrunk_bytes) != 0,
         .is_at_rest = atomic_load_explicit(&is_at_rest, memory_order_relaxed),
@@ -207,7 +210,7 @@ static uint64_t purge(struct rth_reclaim_view *view)
     rth__purge_call(wanted);
     int64_t cost_ns = own_cpu_ns() - begun_cpu_ns;
     rth__latency_observe_sigsafe(&purge_pauses, rth__clock_monotonic_ns_sigsafe() - begun_ns);
-    rth__admission_purged(false);
+    rth__admission_purged();
     look_anew(view);
     uint64_t yield = view->usage_bytes >= 0 && view->usage_bytes < before_bytes
                          ? (uint64_t)(before_bytes - view->usage_bytes)
@@ -220,29 +223,38 @@ static uint64_t purge(struct rth_reclaim_view *view)
     return yield;
 }
 
+/* Where there is no purge to say what is free, nothing is: shrinkers are asked again. Not for each
+ * look, since what they free needs time to show. */
+static void distrust(struct rth_reclaim_view *view, int64_t now_ns)
+{
+    if (now_ns - distrusted_ns < DISTRUST_NS)
+        return;
+    distrusted_ns = now_ns;
+    rth__admission_distrusted();
+    look_anew(view);
+}
+
 static uint64_t purge_if_useful(struct rth_reclaim_view *view)
 {
     int64_t now_ns = rth__clock_monotonic_ns_sigsafe();
-    if (rth__purge_method() == NULL || !rth__plan_wants_purge(view) ||
-        !rth__purge_model_allows(&model, now_ns, view->state) ||
-        (view->state < RTH_MEMORY_ELEVATED && model.ended_ns != 0 &&
-         now_ns - model.ended_ns < BACKGROUND_NS))
-        return 0;
-    uint64_t yield = purge(view);
-    /* Free memory of which nothing can be given back will not save anybody from the kernel. */
-    if (view->state >= RTH_MEMORY_CRITICAL && yield < RTH_PURGE_YIELD_MIN)
-        rth__admission_purged(true);
-    return yield;
+    bool is_pressing = rth__plan_is_pressing(view);
+    bool is_allowed = rth__purge_method() != NULL &&
+                      rth__purge_model_allows(&model, now_ns, view->state, is_pressing);
+    if (view->state < RTH_MEMORY_ELEVATED && model.ended_ns != 0 &&
+        now_ns - model.ended_ns < BACKGROUND_NS)
+        is_allowed = false;
+    if (is_allowed && rth__plan_wants_purge(view))
+        return purge(view);
+    if (!is_allowed && is_pressing && (rth__purge_method() == NULL || model.fruitless != 0))
+        distrust(view, now_ns);
+    return 0;
 }
 
-static uint64_t wanted_of_shrinkers(const struct rth_reclaim_view *view)
+static uint64_t step_at_rest(const struct rth_reclaim_view *view)
 {
-    uint64_t missing = rth__plan_missing_bytes(view);
     uint64_t excess = rth__plan_excess_at_rest_bytes(view);
-    if (missing != 0 || excess == 0)
-        return missing;
     /* Caches that cannot bring memory back are not emptied for it. */
-    if (rth__shrinkers_held_bytes() < excess)
+    if (excess == 0 || rth__shrinkers_held_bytes() < excess)
         return 0;
     uint64_t step = (uint64_t)view->limit_bytes / STEP_DIVISOR;
     return excess < step ? excess : step;
@@ -251,24 +263,26 @@ static uint64_t wanted_of_shrinkers(const struct rth_reclaim_view *view)
 /* Returns what they claim. */
 static uint64_t shrink_if_missing(struct rth_reclaim_view *view)
 {
-    uint64_t wanted = wanted_of_shrinkers(view);
+    uint64_t missing = rth__plan_missing_bytes(view);
+    uint64_t least = missing != 0 ? 0 : step_at_rest(view);
+    uint64_t wanted = missing != 0 ? missing : least;
     if (wanted == 0)
         return 0;
     int64_t begun_ns = rth__clock_monotonic_ns_sigsafe(), begun_cpu_ns = own_cpu_ns();
-    int64_t limit_ms = view->state >= RTH_MEMORY_CRITICAL ? 50
-                       : view->state >= RTH_MEMORY_SHED   ? 20
-                                                          : 10;
+    int64_t limit_ms = rth__plan_is_pressing(view)      ? 50
+                       : view->state >= RTH_MEMORY_SHED ? 20
+                                                        : 10;
     struct rth_shrink_request request = {
-        .wanted_bytes = wanted,
+        .wanted_bytes = rth__admission_shrink_begin(least, wanted),
         .deadline_ns = begun_ns + limit_ms * RTH_NS_PER_MS,
     };
     uint64_t claimed = rth__shrinkers_call(&request);
-    rth__admission_freed(claimed);
+    rth__admission_shrink_end(request.wanted_bytes, claimed);
     count_up(&shrink_cpu_ns, (uint64_t)(own_cpu_ns() - begun_cpu_ns));
     count_up(&shrunk_bytes, claimed);
     rth__latency_observe_sigsafe(&shrink_pauses, rth__clock_monotonic_ns_sigsafe() - begun_ns);
     view->free_bytes += (int64_t)claimed;
-    view->credit_bytes += (int64_t)claimed;
+    view->usable_bytes += (int64_t)claimed;
     view->knows_free = true;
     return claimed;
 }
@@ -504,8 +518,8 @@ static void admission_json(struct rth_json *json)
     rth__json_member_uint(json, "direct_freed_bytes", counts.direct_freed_bytes);
     rth__json_member_int(json, "room_bytes", counts.room_bytes);
     rth__json_member_int(json, "outstanding_bytes", counts.outstanding_bytes);
-    rth__json_member_int(json, "credit_bytes", counts.credit_bytes);
-    rth__json_member_int(json, "free_bytes", counts.free_bytes);
+    rth__json_member_int(json, "usable_bytes", counts.usable_bytes);
+    rth__json_member_int(json, "purgeable_bytes", counts.purgeable_bytes);
     rth__latency_json(rth__admission_pauses(), "pauses", json);
     rth__json_object_end(json);
 }

@@ -14,8 +14,8 @@
 #include "os/cgroup.h"
 
 struct rth_memory_reading {
-    int error;           /* 0, or why usage is not known */
-    int64_t usage_bytes; /* not reclaimable; -1: not known */
+    int error;                                /* 0, or why usage is not known */
+    int64_t usage_bytes;                      /* not reclaimable; -1: not known */
     int64_t current_bytes, reclaimable_bytes; /* what it is made of; -1: of the process */
     int64_t rss_bytes;                        /* of this process; -1: not known */
     bool is_of_process; /* usage is what this process holds: no cgroup has a limit */

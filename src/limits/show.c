@@ -38,8 +38,7 @@ void rth__limits_measure(int root_fd)
     if (rth__proc_status_read(root_fd, 0, 0, &status) == 0)
         mapped = (int64_t)((status.rss_file_kib + status.rss_shmem_kib) * 1024);
     atomic_store_explicit(&mappings_bytes, mapped, memory_order_relaxed);
-    atomic_store_explicit(&stacks_bytes, rth__stacks_resident_bytes(root_fd),
-                          memory_order_relaxed);
+    atomic_store_explicit(&stacks_bytes, rth__stacks_resident_bytes(root_fd), memory_order_relaxed);
 }
 
 static void fill_context(const struct rth_budget *budget, struct rth_budget_context *context)
@@ -103,9 +102,9 @@ static void write_manifest(const struct rth_budget *budget, struct rth_json *jso
     write_manifest_memory("memory_limit_bytes", manifest.memory_limit_bytes, json);
     if (manifest.memory_limit_bytes > 0) {
         bool has_limit = budget->memory_hard_bytes != RTH_BUDGET_NO_LIMIT;
-        rth__json_member_bool(json, "memory_limit_drifts",
-                              !rth__manifest_memory_matches(manifest.memory_limit_bytes,
-                                                            budget->memory_hard_bytes));
+        rth__json_member_bool(
+            json, "memory_limit_drifts",
+            !rth__manifest_memory_matches(manifest.memory_limit_bytes, budget->memory_hard_bytes));
         if (has_limit)
             rth__json_member_double(json, "memory_limit_drift_ratio",
                                     (double)budget->memory_hard_bytes /
@@ -198,8 +197,7 @@ void rth__limits_status(struct rth_json *json)
     rth__json_member_double(json, "cpu_limit", budget.cpu_limit);
     rth__json_member_string(json, "cpu_source", budget.cpu_source);
     rth__json_member_uint(json, "workers", budget.workers);
-    rth__json_member_string(json, "sampled_by",
-                            rth__collect_is_running() ? "rth-collect" : "tick");
+    rth__json_member_string(json, "sampled_by", rth__collect_is_running() ? "rth-collect" : "tick");
     if (!rth__collect_is_running())
         rth__json_member_string(json, "reason",
                                 "an adopted child samples once a second, and does not reclaim "

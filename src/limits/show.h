@@ -16,7 +16,8 @@ extern const struct rth_artefact rth__limits_artefacts[RTH_LIMITS_ARTEFACT_COUNT
 #define RTH_LIMITS_ACTION_COUNT 1
 extern const struct rth_action rth__limits_actions[RTH_LIMITS_ACTION_COUNT];
 
-/* Measures the terms of expected_rss that are kept for the line. rth-work, or the starting thread. */
+/* Measures the terms of expected_rss that are kept for the line. rth-work, or the starting thread.
+ */
 void rth__limits_measure(int root_fd);
 void rth__limits_status(struct rth_json *json);
 

@@ -13,10 +13,10 @@
 #include "os/procfs.h"
 #include "os/rawsys.h"
 
-#define THREADS_MAX        1024 /* more are not told apart from one another: not known */
-#define STACK_BYTES_MAX    (UINT64_C(8) << 20)
-#define PAGES_AT_A_TIME    256
-#define STOPPED_READS_MAX  3
+#define THREADS_MAX       1024 /* more are not told apart from one another: not known */
+#define STACK_BYTES_MAX   (UINT64_C(8) << 20)
+#define PAGES_AT_A_TIME   256
+#define STOPPED_READS_MAX 3
 
 struct stacks {
     uint64_t pointers[THREADS_MAX];
@@ -89,8 +89,8 @@ static int64_t sum(struct stacks *stacks, int root_fd)
             uint64_t pointer = stacks->pointers[i];
             if (pointer < map->start || pointer >= map->limit)
                 continue;
-            uint64_t end = map->limit - pointer > STACK_BYTES_MAX ? pointer + STACK_BYTES_MAX
-                                                                  : map->limit;
+            uint64_t end =
+                map->limit - pointer > STACK_BYTES_MAX ? pointer + STACK_BYTES_MAX : map->limit;
             total += resident_bytes(pointer, end);
             found++;
         }

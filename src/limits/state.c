@@ -106,8 +106,9 @@ static bool predict(const struct rth_memory_machine *machine,
                     const struct rth_memory_thresholds *thresholds)
 {
     int64_t left_bytes = thresholds->critical_bytes - machine->usage_bytes;
-    return thresholds->critical_bytes != NONE && machine->usage_bytes >= thresholds->predict_bytes &&
-           machine->slow_bytes_per_s > 0 && left_bytes > 0 &&
+    return thresholds->critical_bytes != NONE &&
+           machine->usage_bytes >= thresholds->predict_bytes && machine->slow_bytes_per_s > 0 &&
+           left_bytes > 0 &&
            (double)left_bytes / machine->slow_bytes_per_s < (double)RTH_MEMORY_PREDICTION_NS / 1e9;
 }
 
@@ -149,8 +150,8 @@ bool rth__memory_machine_look(struct rth_memory_machine *machine,
     if (seen == machine->state || look->now_ns - machine->entered_ns < RTH_MEMORY_DWELL_NS)
         return false;
     bool yields_again = machine->state == RTH_MEMORY_EXHAUSTED && !look->is_futile;
-    if (!yields_again && look->usage_bytes >=
-                             begins_at(&thresholds, machine->state) - thresholds.leave_bytes)
+    if (!yields_again &&
+        look->usage_bytes >= begins_at(&thresholds, machine->state) - thresholds.leave_bytes)
         return false;
     return enter(machine, state_below(machine->state), look->now_ns);
 }
@@ -183,7 +184,7 @@ int64_t rth__memory_machine_period_ns(const struct rth_memory_machine *machine,
     if (headroom_bytes < HEADROOM_MIN_BYTES)
         headroom_bytes = HEADROOM_MIN_BYTES;
     double period_ns = (double)headroom_bytes * 1e9 / (4 * machine->fast_bytes_per_s);
-    return period_ns >= (double)most_ns                       ? most_ns
+    return period_ns >= (double)most_ns                   ? most_ns
            : period_ns < (double)RTH_MEMORY_PERIOD_MIN_NS ? RTH_MEMORY_PERIOD_MIN_NS
-                                                              : (int64_t)period_ns;
+                                                          : (int64_t)period_ns;
 }

@@ -7,10 +7,10 @@
  * no lock.
  *
  * M is the limit, L the hard limit. ELEVATED begins at 0.9 M, SHED at M, CRITICAL halfway from M to
- * L (at 1.05 M without an L), EXHAUSTED when reclaiming yields nothing at CRITICAL. Up at once, over
- * any number of states; down one state per look, once the state has lasted 250 ms and usage is 5 %
- * of M below where it began. When looks fail for more than four periods the state is one level up
- * (but not EXHAUSTED, which says something of reclaiming) until one succeeds.
+ * L (at 1.05 M without an L), EXHAUSTED when reclaiming yields nothing at CRITICAL. Up at once,
+ * over any number of states; down one state per look, once the state has lasted 250 ms and usage is
+ * 5 % of M below where it began. When looks fail for more than four periods the state is one level
+ * up (but not EXHAUSTED, which says something of reclaiming) until one succeeds.
  */
 
 #include <stdbool.h>
@@ -18,15 +18,15 @@
 
 #include "os/clock.h"
 
-#define RTH_MEMORY_DWELL_NS       (250 * RTH_NS_PER_MS)
-#define RTH_MEMORY_PERIOD_MIN_NS  (2 * RTH_NS_PER_MS)
-#define RTH_MEMORY_PERIOD_MAX_NS  (250 * RTH_NS_PER_MS)
-#define RTH_MEMORY_STALE_PERIODS  4
-#define RTH_MEMORY_PREDICTION_NS  (5 * RTH_NS_PER_S)
+#define RTH_MEMORY_DWELL_NS      (250 * RTH_NS_PER_MS)
+#define RTH_MEMORY_PERIOD_MIN_NS (2 * RTH_NS_PER_MS)
+#define RTH_MEMORY_PERIOD_MAX_NS (250 * RTH_NS_PER_MS)
+#define RTH_MEMORY_STALE_PERIODS 4
+#define RTH_MEMORY_PREDICTION_NS (5 * RTH_NS_PER_S)
 
 struct rth_memory_thresholds {
     int64_t elevated_bytes, shed_bytes, critical_bytes; /* INT64_MAX: no limit */
-    int64_t leave_bytes; /* how far below its beginning a state is left */
+    int64_t leave_bytes;   /* how far below its beginning a state is left */
     int64_t predict_bytes; /* 0.8 M: below it nothing is predicted */
 };
 void rth__memory_thresholds(int64_t limit_bytes, int64_t hard_bytes,
@@ -42,12 +42,12 @@ struct rth_memory_look {
 
 /* Zero is the state at the beginning. */
 struct rth_memory_machine {
-    int state;           /* enum rth_memory_state */
+    int state; /* enum rth_memory_state */
     bool is_stale;
-    int64_t entered_ns;  /* the state */
-    int64_t begun_ns;    /* the first look; 0: none */
-    int64_t read_ns;     /* the last look that succeeded; 0: none */
-    int64_t period_ns;   /* asked for by the last look; 0: none */
+    int64_t entered_ns; /* the state */
+    int64_t begun_ns;   /* the first look; 0: none */
+    int64_t read_ns;    /* the last look that succeeded; 0: none */
+    int64_t period_ns;  /* asked for by the last look; 0: none */
     /* Two averages of growth: of the last tenth of a second, and of the last second. */
     int64_t usage_bytes; /* of read_ns */
     double fast_bytes_per_s, slow_bytes_per_s;

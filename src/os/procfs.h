@@ -42,7 +42,7 @@ struct rth_proc_status {
     int ns_pid; /* the innermost of NSpid (pid where it is missing) */
     int threads;
     uint64_t vm_rss_kib, vm_size_kib;
-    uint64_t vm_data_kib, rss_anon_kib; /* private and writable; anonymous and resident */
+    uint64_t vm_data_kib, rss_anon_kib;   /* private and writable; anonymous and resident */
     uint64_t rss_file_kib, rss_shmem_kib; /* resident: of files; shared, without a file */
     uint64_t vm_stack_kib;                /* of the main thread */
     uint64_t cap_effective, cap_permitted;

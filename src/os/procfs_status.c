@@ -136,10 +136,36 @@ struct status_scan {
     uint32_t seen; /* bits of enum field */
 };
 
+/* Where a field of memory goes; NULL for another one. */
+static uint64_t *memory_field(struct rth_proc_status *status, enum field field)
+{
+    switch (field) {
+    case FIELD_VM_SIZE:
+        return &status->vm_size_kib;
+    case FIELD_VM_RSS:
+        return &status->vm_rss_kib;
+    case FIELD_VM_DATA:
+        return &status->vm_data_kib;
+    case FIELD_RSS_ANON:
+        return &status->rss_anon_kib;
+    case FIELD_RSS_FILE:
+        return &status->rss_file_kib;
+    case FIELD_RSS_SHMEM:
+        return &status->rss_shmem_kib;
+    case FIELD_VM_STACK:
+        return &status->vm_stack_kib;
+    default:
+        return NULL;
+    }
+}
+
 static bool scan_value(struct rth_scan *line, enum field field, struct status_scan *found)
 {
     struct rth_proc_status *status = &found->status;
+    uint64_t *memory_kib = memory_field(status, field);
 
+    if (memory_kib)
+        return scan_kib(line, memory_kib);
     switch (field) {
     case FIELD_NAME:
         return scan_name(line, status->name);
@@ -171,20 +197,6 @@ static bool scan_value(struct rth_scan *line, enum field field, struct status_sc
         return scan_mask(line, &status->cap_effective);
     case FIELD_NS_PID:
         return scan_last_id(line, &status->ns_pid);
-    case FIELD_VM_SIZE:
-        return scan_kib(line, &status->vm_size_kib);
-    case FIELD_VM_RSS:
-        return scan_kib(line, &status->vm_rss_kib);
-    case FIELD_VM_DATA:
-        return scan_kib(line, &status->vm_data_kib);
-    case FIELD_RSS_ANON:
-        return scan_kib(line, &status->rss_anon_kib);
-    case FIELD_RSS_FILE:
-        return scan_kib(line, &status->rss_file_kib);
-    case FIELD_RSS_SHMEM:
-        return scan_kib(line, &status->rss_shmem_kib);
-    case FIELD_VM_STACK:
-        return scan_kib(line, &status->vm_stack_kib);
     case FIELD_NO_NEW_PRIVS:
         return rth__scan_id(line, &status->no_new_privs);
     case FIELD_SECCOMP:

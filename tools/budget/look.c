@@ -9,12 +9,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "os/cgroup_parse.h"
 #include "os/dir.h"
 #include "os/fd.h"
 #include "os/procfs.h"
 
-/* Version 1 says "none" by the largest number of whole pages; a page is 64 KiB at most. */
-#define V1_UNLIMITED ((uint64_t)INT64_MAX - 65535)
+#define LEVEL_FILE_BYTES 64 /* two numbers and more */
 
 int look_place_open(pid_t pid, struct look_place *ret_place)
 {
@@ -139,19 +139,6 @@ int look_settings_read(struct rth_budget_settings *ret_settings, bool *ret_lazy,
     return 0;
 }
 
-/* One number at the start of text; false where there is none. */
-static bool read_uint(const char *text, uint64_t *ret_value, const char **ret_end)
-{
-    char *end;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (end == text || text[0] < '0' || text[0] > '9' || errno != 0)
-        return false;
-    *ret_value = value;
-    *ret_end = end;
-    return true;
-}
-
 static struct level_value unreadable(int error)
 {
     if (error == -ENOENT || error == -ENODEV || error == -EOPNOTSUPP)
@@ -159,71 +146,74 @@ static struct level_value unreadable(int error)
     return (struct level_value){.kind = LEVEL_UNREADABLE, .error = error};
 }
 
-/* A file of one level: its text in ret_text, or what stands in its place. */
-static bool read_level_file(int root_fd, const char *folder, const char *name, char *ret_text,
-                            size_t text_size, struct level_value *ret_instead)
+/* A file of one level: its length, or -1 and what stands in place of a value. */
+static ssize_t read_level_file(int root_fd, const char *folder, const char *name,
+                               char ret_text[LEVEL_FILE_BYTES], struct level_value *ret_instead)
 {
     char path[RTH_CGROUP_PATH_BYTES + 64];
     snprintf(path, sizeof(path), "%s/%s", folder, name);
-    ssize_t got = rth__read_file_at(root_fd, path, ret_text, text_size);
-    if (got < 0)
-        *ret_instead = unreadable((int)got);
-    return got >= 0;
+    ssize_t got = rth__read_file_at(root_fd, path, ret_text, LEVEL_FILE_BYTES);
+    if (got >= 0)
+        return got;
+    *ret_instead = unreadable(got == -EFBIG ? -EBADMSG : (int)got);
+    return -1;
+}
+
+/* What a parser of os/cgroup_parse.h said, so that no level differs from what was decided. */
+static void settle(int parsed, struct level_value *value)
+{
+    if (parsed < 0)
+        *value = unreadable(parsed);
+    else
+        value->kind = parsed > 0 ? LEVEL_SET : LEVEL_UNLIMITED;
 }
 
 static struct level_value read_bytes(int root_fd, const char *folder, const char *name)
 {
-    char text[64];
-    const char *end;
-    struct level_value value = {.kind = LEVEL_UNLIMITED};
-    if (!read_level_file(root_fd, folder, name, text, sizeof(text), &value) ||
-        strncmp(text, "max", 3) == 0)
-        return value;
-    if (!read_uint(text, &value.value, &end))
-        return (struct level_value){.kind = LEVEL_UNREADABLE, .error = -EBADMSG};
-    if (value.value < V1_UNLIMITED)
-        value.kind = LEVEL_SET;
+    char text[LEVEL_FILE_BYTES];
+    struct level_value value = {0};
+    ssize_t got = read_level_file(root_fd, folder, name, text, &value);
+    if (got >= 0)
+        settle(rth__cgroup_memory_limit_parse(text, (size_t)got, &value.value), &value);
     return value;
 }
 
-/* "max 100000", "150000 100000" */
 static struct level_value read_quota_v2(int root_fd, const char *folder)
 {
-    char text[64];
-    const char *at;
-    struct level_value value = {.kind = LEVEL_UNLIMITED};
-    if (!read_level_file(root_fd, folder, "cpu.max", text, sizeof(text), &value) ||
-        strncmp(text, "max", 3) == 0)
-        return value;
-    if (!read_uint(text, &value.value, &at) || *at != ' ' ||
-        !read_uint(at + 1, &value.period_us, &at) || value.period_us == 0)
-        return (struct level_value){.kind = LEVEL_UNREADABLE, .error = -EBADMSG};
-    value.kind = LEVEL_SET;
+    char text[LEVEL_FILE_BYTES];
+    struct level_value value = {0};
+    ssize_t got = read_level_file(root_fd, folder, "cpu.max", text, &value);
+    if (got >= 0)
+        settle(rth__cgroup_cpu_max_parse(text, (size_t)got, &value.value, &value.period_us),
+               &value);
     return value;
 }
 
 static struct level_value read_quota_v1(int root_fd, const char *folder)
 {
-    char text[64];
-    const char *end;
-    struct level_value value = {.kind = LEVEL_UNLIMITED};
-    if (!read_level_file(root_fd, folder, "cpu.cfs_quota_us", text, sizeof(text), &value) ||
-        text[0] == '-')
+    char text[LEVEL_FILE_BYTES];
+    struct level_value value = {0};
+    ssize_t got = read_level_file(root_fd, folder, "cpu.cfs_quota_us", text, &value);
+    if (got < 0)
         return value;
-    bool is_good = read_uint(text, &value.value, &end);
-    if (!read_level_file(root_fd, folder, "cpu.cfs_period_us", text, sizeof(text), &value))
-        return value;
-    if (!is_good || !read_uint(text, &value.period_us, &end) || value.period_us == 0)
-        return (struct level_value){.kind = LEVEL_UNREADABLE, .error = -EBADMSG};
-    value.kind = LEVEL_SET;
+    int parsed = rth__cgroup_cfs_quota_parse(text, (size_t)got, &value.value);
+    if (parsed > 0) {
+        got = read_level_file(root_fd, folder, "cpu.cfs_period_us", text, &value);
+        if (got < 0)
+            return value;
+        if (rth__cgroup_number_parse(text, (size_t)got, &value.period_us) != 0 ||
+            value.period_us == 0)
+            parsed = -EBADMSG;
+    }
+    settle(parsed, &value);
     return value;
 }
 
 static bool read_oom_group(int root_fd, const char *folder)
 {
-    char text[64];
+    char text[LEVEL_FILE_BYTES];
     struct level_value instead;
-    return read_level_file(root_fd, folder, "memory.oom.group", text, sizeof(text), &instead) &&
+    return read_level_file(root_fd, folder, "memory.oom.group", text, &instead) > 0 &&
            text[0] == '1';
 }
 

@@ -21,7 +21,7 @@ struct proposal {
     double memory_p50, memory_p95, memory_max; /* bytes; NaN: nothing was seen */
     double cpu_p50, cpu_p95, cpu_max;          /* processors; NaN: not known */
     int64_t peak_bytes;
-    const char *peak_source;
+    const char *peak_source; /* "seen", "VmHWM", "cgroup": the kernel's, which VmHWM is above */
     int64_t memory_request_bytes, memory_limit_bytes;
     int64_t cpu_request_millis; /* -1: not known */
 };
@@ -47,12 +47,15 @@ static void compute(struct watch *watch, struct proposal *ret_proposal)
     };
     proposal.peak_bytes = (int64_t)proposal.memory_max;
     /* Before we looked it may have been more; what the cgroup never held cannot count. */
-    int64_t life_bytes = watch->life_peak_bytes;
-    if (watch->group_peak_bytes >= 0 && life_bytes > watch->group_peak_bytes)
-        life_bytes = watch->group_peak_bytes;
-    if (life_bytes > proposal.peak_bytes) {
-        proposal.peak_bytes = life_bytes;
-        proposal.peak_source = "VmHWM";
+    int64_t before_bytes = watch->life_peak_bytes;
+    const char *before_source = "VmHWM";
+    if (watch->group_peak_bytes >= 0 && before_bytes > watch->group_peak_bytes) {
+        before_bytes = watch->group_peak_bytes;
+        before_source = "cgroup";
+    }
+    if (before_bytes > proposal.peak_bytes) {
+        proposal.peak_bytes = before_bytes;
+        proposal.peak_source = before_source;
     }
     proposal.memory_limit_bytes = recommend_memory_limit(proposal.peak_bytes);
     proposal.memory_request_bytes =
@@ -181,7 +184,9 @@ static void print_proposal(const struct watch *watch, const struct proposal *pro
     recommend_memory_quantity(proposal->memory_limit_bytes, limit);
     printf("\nmemory request  %s: p95, up to the next 16 MiB\n", request);
     printf("memory limit    %s: 1.25 x the peak (%s), up to the next 16 MiB\n", limit,
-           strcmp(proposal->peak_source, "seen") == 0 ? "seen" : "since it started");
+           strcmp(proposal->peak_source, "seen") == 0    ? "seen"
+           : strcmp(proposal->peak_source, "VmHWM") == 0 ? "since it started"
+                                                         : "of the cgroup since it was made");
     if (proposal->cpu_request_millis >= 0) {
         recommend_cpu_quantity(proposal->cpu_request_millis, cpu);
         printf("CPU request     %s: p95, up to the next 10m\n", cpu);

@@ -115,7 +115,26 @@ static void a_child_has_an_empty_closed_queue(void **state)
     assert_int_equal(items[0].ran + items[0].dropped, 0);
 }
 
+static void what_is_about_to_stop_is_seen_by_long_items_until_it_starts_again(void **state)
+{
+    (void)state;
+    assert_int_equal(rth__work_start(), 0);
+    assert_false(rth__work_is_cancelled());
+    rth__work_cancel();
+    assert_true(rth__work_is_cancelled());
+    rth__work_stop(NULL);
+    assert_true(rth__work_is_cancelled());
+    assert_int_equal(rth__work_start(), 0);
+    assert_false(rth__work_is_cancelled());
+    rth__work_stop(NULL);
+    rth__work_inline_set(wake);
+    assert_false(rth__work_is_cancelled());
+    rth__work_inline_set(NULL);
+    assert_true(rth__work_is_cancelled());
+}
+
 RTH_TEST_MAIN(cmocka_unit_test(without_anybody_to_run_it_an_item_is_refused),
               cmocka_unit_test(every_item_is_run_once_or_dropped_once),
               cmocka_unit_test(who_takes_its_place_is_woken_and_runs_them_in_order),
-              cmocka_unit_test(a_child_has_an_empty_closed_queue))
+              cmocka_unit_test(a_child_has_an_empty_closed_queue),
+              cmocka_unit_test(what_is_about_to_stop_is_seen_by_long_items_until_it_starts_again))

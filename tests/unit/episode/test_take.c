@@ -6,8 +6,10 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "core/capability.h"
+#include "core/family.h"
 #include "core/lock.h"
 #include "core/service_thread.h"
 #include "core/work.h"
@@ -249,6 +251,39 @@ static void in_danger_none_begins_and_the_one_that_is_collected_ends(void **stat
     tear_down();
 }
 
+static void what_another_process_of_the_family_has_just_taken_is_enough(void **state)
+{
+    (void)state;
+    set_up();
+    int others[2];
+    assert_int_equal(pipe(others), 0);
+    pid_t other = fork(); /* one that lives: the table of the family knows who does not */
+    assert_true(other >= 0);
+    if (other == 0) {
+        char byte;
+        (void)!read(others[0], &byte, 1);
+        _exit(0);
+    }
+    assert_int_equal(rth__family_init(getpid(), 1, (uint32_t)geteuid()), 0);
+    assert_int_equal(rth__family_join(other, 2, (uint32_t)geteuid()), 0);
+    struct rth_episode_name name;
+    int64_t now_s = rth__clock_realtime_ns_sigsafe() / SECOND;
+    assert_int_equal(rth__episode_name_make(now_s - 31, other, 1, "quick", &name), 0);
+    assert_int_equal(mkdirat(folder_fd, name.id, 0700), 0);
+    assert_int_equal(rth__episode_name_make(now_s, other, 2, "memory-critical", &name), 0);
+    assert_int_equal(mkdirat(folder_fd, name.id, 0700), 0);
+    assert_int_equal(rth__episode_trigger(&quick, "that one was long ago"), 0);
+    wait_for_taken(1);
+    assert_int_equal(rth__episode_trigger(&memory, "theirs is enough"), 0);
+    for (int i = 0; i < 20000 && counts().refused[RTH_EPISODE_REFUSED_TOO_SOON] == 0; i++)
+        test_pause_us(1000);
+    assert_int_equal(counts().refused[RTH_EPISODE_REFUSED_TOO_SOON], 1);
+    assert_int_equal(counts().taken, 1);
+    assert_int_equal(close(others[0]) | close(others[1]), 0);
+    assert_int_equal(waitpid(other, NULL, 0), other);
+    tear_down();
+}
+
 static void without_a_thread_it_is_refused_and_may_be_asked_for_again(void **state)
 {
     (void)state;
@@ -298,6 +333,7 @@ RTH_TEST_MAIN(cmocka_unit_test(the_same_trigger_waits_half_a_minute_and_others_d
               cmocka_unit_test(a_second_one_soon_after_is_refused_and_counted),
               cmocka_unit_test(while_one_is_collected_no_other_begins),
               cmocka_unit_test(in_danger_none_begins_and_the_one_that_is_collected_ends),
+              cmocka_unit_test(what_another_process_of_the_family_has_just_taken_is_enough),
               cmocka_unit_test(without_a_thread_it_is_refused_and_may_be_asked_for_again),
               cmocka_unit_test(a_row_that_does_not_run_has_no_folder),
               cmocka_unit_test(an_episode_of_memory_is_marked_when_its_process_ends_by_itself))

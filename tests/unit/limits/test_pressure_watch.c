@@ -11,7 +11,7 @@
 #include "helper/unit.h"
 #include "limits/pressure_watch.h"
 
-static char folder[64], path[128];
+static char folder[64], path[100];
 
 static void make_folder(void)
 {
