@@ -4,7 +4,8 @@ than its control group has.
 
 "survival" is examples/cache inserting at full speed, for --minutes, with rthooks and, beside it,
 with RTHOOKS=off. "ablation" is the same for a short time, with parts of rthooks taken away.
-"reaction" is how long after use crossed the soft limit the first shrinker is called."""
+"reaction" is how long after use crossed the soft limit the first shrinker is called; growth that was
+seen coming has it called before."""
 import contextlib
 import json
 import math
@@ -30,7 +31,7 @@ RUNS = 5
 ABLATION_S = 10
 UNPROTECTED_S = 60
 CROSSINGS = 100
-MIB_PER_S = (50, 200)
+MIB_PER_S = (200, 1000)  # the last is as fast as it can
 
 
 def group(limit_bytes):
@@ -50,18 +51,19 @@ def reclaim_counts(port):
 class Run:
     """One run of examples/cache in a group of its own, to its end."""
 
-    def __init__(self, bench, limit_bytes, threads, allocator, seconds, hooked=True, flags=(),
-                 env=None):
+    def __init__(self, bench, limit_bytes, threads, allocator, seconds, hooked=True, program=None,
+                 in_front="", env=None):
+        """in_front: a library to preload in front of the allocator."""
         self.limit_bytes, self.port = limit_bytes, free_port()
-        command = [os.path.join(bench.build, "examples", "cache", "cache"), "--threads",
-                   str(threads), "--seconds", str(seconds), *flags]
-        environment = dict(os.environ, LD_PRELOAD=library(allocator), **(env or {}))
+        command = [program or os.path.join(bench.build, "examples", "cache", "cache"), "--threads",
+                   str(threads), "--seconds", str(seconds)]
+        # Evidence is no part of the question.
+        environment = dict(os.environ, RTHOOKS_CRASH_DIR="off",
+                           RTHOOKS_ADMIN="127.0.0.1:%d" % self.port,
+                           LD_PRELOAD=":".join(filter(None, (in_front, library(allocator)))))
+        environment.update(env or {})
         if hooked:
             command = bench.hooked(command, self.port)
-        else:
-            environment["RTHOOKS"] = "off"
-        # Evidence is no part of the question, and would be written beside other runs'.
-        environment.setdefault("RTHOOKS_CRASH_DIR", "off")
         self.counts = None
         with group(limit_bytes) as self.group, tempfile.TemporaryFile() as out, \
                 tempfile.TemporaryFile() as err:
@@ -70,7 +72,7 @@ class Run:
                 self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=err,
                                                 preexec_fn=self.group.enter)
                 try:
-                    self._wait(start + seconds + 60, hooked)
+                    self._wait(start + seconds + 60)
                 finally:
                     if self.process.poll() is None:
                         self.process.kill()
@@ -85,15 +87,14 @@ class Run:
         if self.process.returncode not in (0, -signal.SIGKILL):
             raise RuntimeError("examples/cache: %d, %s" % (self.process.returncode, self.errors))
 
-    def _wait(self, until, hooked):
+    def _wait(self, until):
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=0.5)
                 return
             if time.monotonic() > until:
                 raise RuntimeError("examples/cache does not end")
-            if hooked:
-                self.counts = reclaim_counts(self.port) or self.counts
+            self.counts = reclaim_counts(self.port) or self.counts
 
     def row(self):
         row = {"killed": self.oom_kills > 0, "seconds": self.took_s,
@@ -105,8 +106,9 @@ class Run:
         if "refused" in self.said:
             row["refused"] = self.said["refused"]
         if self.counts:
-            used_ns = self.counts["purge_cpu_ns"] + self.counts["shrink_cpu_ns"]
-            row["reclaim_cpu_share"] = used_ns / 1e9 / self.took_s / os.cpu_count()
+            for name in ("purge", "shrink"):
+                used_s = self.counts[name + "_cpu_ns"] / 1e9
+                row[name + "_cpu_share"] = used_s / self.took_s / os.cpu_count()
         return row
 
 
@@ -125,11 +127,11 @@ def percent(row, name, which="median"):
 
 def report(question, name, row):
     print("%s, %s: killed in %d of %d, peak %s, live at the end %s, at least %s, inserted %s times "
-          "the limit, reclaim %s of the processors" % (
+          "the limit, purging %s and shrinking %s of the processors" % (
               question, name, row["kills"], row["runs"], percent(row, "peak_share", "max"),
               percent(row, "live_share", "min"), percent(row, "live_min_share", "min"),
               "%.0f" % row["inserted_share"]["median"] if "inserted_share" in row else "-",
-              percent(row, "reclaim_cpu_share", "max")), flush=True)
+              percent(row, "purge_cpu_share"), percent(row, "shrink_cpu_share")), flush=True)
 
 
 def skipped(question):
@@ -152,8 +154,10 @@ def ask_survival(bench):
     for allocator in here():
         for threads in THREADS:
             name = "%s, %d thread%s" % (allocator, threads, "s" if threads > 1 else "")
-            for how, seconds in (("off", UNPROTECTED_S), ("on", int(bench.minutes * 60))):
-                rows = [Run(bench, SURVIVAL_BYTES, threads, allocator, seconds, how == "on").row()
+            for how, seconds, options in (
+                    ("off", UNPROTECTED_S, {"hooked": False, "env": {"RTHOOKS": "off"}}),
+                    ("on", int(bench.minutes * 60), {})):
+                rows = [Run(bench, SURVIVAL_BYTES, threads, allocator, seconds, **options).row()
                         for _ in range(min(bench.repeat, RUNS))]
                 result.setdefault(name, {})[how] = of_runs(rows)
                 report("survival", "%s, %s" % (name, how), result[name][how])
@@ -162,16 +166,22 @@ def ask_survival(bench):
 
 def save_survival(bench, result):
     bench.save("survival", "A cache that inserts at full speed in a control group of 900 MiB",
-               "on: no kill, peak_share <= 0.97, live_share >= 0.70, reclaim_cpu_share <= 0.10; "
+               "on: no kill, peak_share <= 0.97, live_share >= 0.70; "
                "off: killed every time", result)
 
 
-def ablations():
-    """{name: (flags, environment)}"""
+def ablations(bench):
+    """{name: what Run takes}"""
+    built = os.path.join(bench.build, "bench")
+    unasked = os.path.join(built, "bench_cache_unasked")
+    no_purge = os.path.join(built, "libbench_no_purge.so")
     return {
-        "everything": ((), {}),
-        "no admission": (("--no-admission",), {}),
-        "no shrinker": (("--no-shrinker",), {}),
+        "everything": {},
+        "no purge": {"in_front": no_purge},
+        "no admission": {"program": unasked},
+        "no purge, no admission": {"program": unasked, "in_front": no_purge},
+        "polling alone": {"program": os.path.join(built, "bench_cache_polled"), "hooked": False},
+        "nothing": {"hooked": False, "env": {"RTHOOKS": "off"}},
     }
 
 
@@ -181,9 +191,9 @@ def ask_ablation(bench):
     result = {"limit_bytes": ABLATION_BYTES, "seconds": ABLATION_S}
     for allocator in here():
         for threads in THREADS:
-            for name, (flags, env) in ablations().items():
-                rows = [Run(bench, ABLATION_BYTES, threads, allocator, ABLATION_S, flags=flags,
-                            env=env).row() for _ in range(min(bench.repeat, RUNS))]
+            for name, options in ablations(bench).items():
+                rows = [Run(bench, ABLATION_BYTES, threads, allocator, ABLATION_S, **options).row()
+                        for _ in range(min(bench.repeat, RUNS))]
                 key = "%s, %d, %s" % (allocator, threads, name)
                 result[key] = of_runs(rows)
                 report("ablation", key, result[key])
@@ -214,7 +224,8 @@ def ask_reaction(bench):
             said = json.loads(output.splitlines()[-1])
             values = [us / 1000 for us in said["microseconds"]]
             row = {"ms": summary(values), "p99_ms": p99(values), "missed": said["missed"],
-                   "crossings": said["crossings"]}
+                   "crossings": said["crossings"],
+                   "called_before_share": sum(value < 0 for value in values) / len(values)}
             result["%s, %d MiB/s" % (how, rate)] = row
             print("reaction, %s, %d MiB/s: median %.2f ms, p99 %.2f ms, max %.2f ms of %d, %d "
                   "missed; target p99 <= %d ms" % (how, rate, row["ms"]["median"], row["p99_ms"],

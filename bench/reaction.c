@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_reaction CROSSINGS MIB_PER_S: how long after memory use crossed the soft limit the first
- * shrinker is called. In a control group whose usage it reads itself, after each block that it
- * touched; argument 3 is the folder of that group (version 1 or 2).
+ * bench_reaction CROSSINGS MIB_PER_S FOLDER: how long after memory use crossed the soft limit the
+ * first shrinker is called. FOLDER is that of its control group (version 1 or 2), whose usage it
+ * reads itself, after each block that it touched.
  *
  * It grows until its shrinker was called, or until 4 MiB below the hard limit, gives all back,
- * waits for OK, and again. Prints one JSON object: microseconds from the crossing to the call. A
- * call that came before this program saw the crossing counts as 0; one that never came is "missed".
+ * waits for OK, and again. Prints one JSON object: microseconds from the crossing to the call,
+ * below zero for one that came before this program saw the crossing, and how many never came.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +25,7 @@
 
 #define MIB      INT64_C(1048576)
 #define NS_PER_S INT64_C(1000000000)
+#define MISSED   INT64_MIN
 
 enum { BLOCK_BYTES = 64 << 10, MAX_BLOCKS = 65536 };
 
@@ -149,7 +150,7 @@ static struct rth_limits limits_now(void)
     return limits;
 }
 
-/* Microseconds, -1: no call came. */
+/* Microseconds; MISSED: no call came within a second. */
 static int64_t crossing(int64_t limit_bytes, int64_t hard_bytes, int64_t bytes_per_s)
 {
     int64_t step_ns = BLOCK_BYTES * NS_PER_S / bytes_per_s, next_ns = now_ns(), crossed_ns = 0;
@@ -159,10 +160,9 @@ static int64_t crossing(int64_t limit_bytes, int64_t hard_bytes, int64_t bytes_p
             crossed_ns = now_ns();
         int64_t called_ns = atomic_load(&first_call_ns);
         if (crossed_ns != 0 && called_ns != 0)
-            { if (getenv("DBG")) fprintf(stderr, "%g ms usage %g\n", (double)(called_ns - crossed_ns) / 1e6, (double)usage/1048576);
-            return called_ns <= crossed_ns ? 0 : (called_ns - crossed_ns) / 1000; }
+            return (called_ns - crossed_ns) / 1000;
         if (crossed_ns != 0 && now_ns() - crossed_ns > NS_PER_S)
-            return -1;
+            return MISSED;
         if (usage < hard_bytes - 4 * MIB)
             grow();
         next_ns += step_ns;
@@ -204,7 +204,7 @@ int main(int argc, char **argv)
         atomic_store(&first_call_ns, 0);
         int64_t took_us =
             crossing(limits.memory_limit_bytes, limits.memory_hard_bytes, bytes_per_s);
-        if (took_us < 0) {
+        if (took_us == MISSED) {
             missed++;
         } else {
             printf("%s%" PRId64, separator, took_us);

@@ -90,8 +90,9 @@ struct rth_status {
  * copy of rthooks owns the process; -ECANCELED with RTHOOKS=off.
  * Capabilities that cannot run are reported in the status; they do not make this fail.
  *
- * Thread: any, one at a time. Signal: unsafe. Fork: see RTHOOKS_FORK. Cost: about 200 us, one
- * thread at once and two more 100 ms later. Since: 0.1.
+ * Thread: any, one at a time. Signal: unsafe. Fork: see RTHOOKS_FORK. Cost: about 400 us, one
+ * thread at once and two more 100 ms later; one more at once where there is a memory limit.
+ * Since: 0.1.
  */
 RTH_API int rth_start(const struct rth_opts *opts);
 

@@ -143,10 +143,9 @@ static int start_locked(void)
     atomic_store_explicit(&stopping, 0, memory_order_release);
     size_t count = rth__family_is_first() ? CALL_THREADS : 1;
     for (size_t i = 0; i < count; i++) {
-        /* One that a job kept from ending goes on. */
-        if (threads[i].thread.started && threads[i].thread.tid != 0)
+        /* One that runs, or that a job kept from ending, goes on. */
+        if (rth__service_thread_join(&threads[i].thread, rth__clock_monotonic_ns_sigsafe()) != 0)
             continue;
-        (void)rth__service_thread_join(&threads[i].thread, rth__clock_monotonic_ns_sigsafe());
         threads[i].thread.name = i == 0 ? "rth-call" : "rth-call-spare";
         threads[i].thread.main = call_main;
         threads[i].thread.userdata = &threads[i];

@@ -2,6 +2,7 @@
 #include "episode/collect.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,8 @@
  * episode has no time for. */
 #define PAUSE_MAX_NS  (50 * RTH_NS_PER_MS)
 #define PAUSES_MAX_NS (2 * RTH_NS_PER_S)
+
+#define NUMBERS_TRIED 64
 
 struct rth_episode_caps rth__episode_caps = {
     .artefact_bytes = UINT64_C(16) << 20,
@@ -248,9 +251,38 @@ static void plan(struct rth_episode_record *record, const char *const *artefacts
         record->entries[record->planned_count++].spec = *artefacts;
 }
 
-static int open_new(int folder_fd, const struct rth_episode_record *record)
+static bool is_taken(int folder_fd, const struct rth_episode_name *name)
 {
     char folder[RTH_EPISODE_ID_BYTES + 8];
+    struct stat status;
+    struct rth_episode_name other = *name;
+    other.is_partial = !name->is_partial;
+    rth__episode_name_folder(&other, folder);
+    if (fstatat(folder_fd, folder, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        return true;
+    rth__episode_name_folder(name, folder);
+    return fstatat(folder_fd, folder, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* The same pid counts anew after an exec, and in another container. */
+static int find_number(int folder_fd, struct rth_episode_name *name)
+{
+    for (int i = 0; i < NUMBERS_TRIED && is_taken(folder_fd, name); i++) {
+        int error =
+            rth__episode_name_make(name->unix_s, name->pid, name->number + 1, name->trigger, name);
+        if (error != 0)
+            return error;
+        name->is_partial = true;
+    }
+    return 0;
+}
+
+static int open_new(int folder_fd, struct rth_episode_record *record)
+{
+    char folder[RTH_EPISODE_ID_BYTES + 8];
+    int error = find_number(folder_fd, &record->name);
+    if (error != 0)
+        return error;
     rth__episode_name_folder(&record->name, folder);
     if (mkdirat(folder_fd, folder, 0700) != 0)
         return -errno;
@@ -258,6 +290,8 @@ static int open_new(int folder_fd, const struct rth_episode_record *record)
     int fd = rth__episode_open(folder_fd, (uint32_t)geteuid(), &record->name);
     if (fd >= 0)
         rth__episode_mark_collecting(fd);
+    else
+        (void)unlinkat(folder_fd, folder, AT_REMOVEDIR);
     return fd;
 }
 
@@ -278,11 +312,12 @@ int rth__episode_collect(int folder_fd, const char *const *artefacts,
     plan(record, artefacts);
     RTH__AUTO_CLOSE int episode_fd = open_new(folder_fd, record);
     int error = episode_fd < 0 ? episode_fd : write_document(episode_fd, record);
-    if (error != 0) {
+    if (error != 0 && episode_fd >= 0) {
         episode_fd = rth__close(episode_fd);
         (void)rth__episode_remove(folder_fd, (uint32_t)geteuid(), &record->name);
-        return error;
     }
+    if (error != 0)
+        return error;
     collect_artefacts(episode_fd, record);
     record->duration_ns = rth__clock_monotonic_ns_sigsafe() - begin_ns;
     record->is_over = true;

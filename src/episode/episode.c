@@ -72,7 +72,6 @@ static int start(char *ret_reason, size_t reason_size)
         (void)snprintf(ret_reason, reason_size, "RTHOOKS_CRASH_DIR=off");
         return -ENOTSUP;
     }
-    rth__episode_scratch_touch();
     next_look_ns = 0;
     was_reported = !rth__family_is_first();
     rth__episode_take_start(crash_dir_value.text[0] != '\0' ? crash_dir_value.text : NULL);
@@ -109,10 +108,13 @@ static void log_folders(void)
 
 static void tick(void)
 {
+    rth__episode_take_tick();
     int64_t now_ns = rth__clock_monotonic_ns_sigsafe();
     uint32_t euid = (uint32_t)geteuid();
     if (now_ns < next_look_ns && euid == looked_as_euid)
         return;
+    if (next_look_ns == 0)
+        rth__episode_scratch_touch(); /* here, and not at start: that is on the host's time */
     if (next_look_ns == 0 || euid != looked_as_euid)
         log_folders();
     next_look_ns = now_ns + LOOK_AGAIN_NS;

@@ -27,9 +27,8 @@ struct rth_trigger {
  * query, "threads?debug=2", and are at most 16. reason: one line of text, copied (at most 400
  * bytes). Never waits: refused episodes (rate, one is being collected, danger zone, no folder) are
  * counted.
- * 0; -EBUSY: one is waited for or collected; -EAGAIN: rate, danger zone, or the threads are not
- * there; -ENOTSUP: no folder, or the row does not run.
- * Thread: any of ours. Cost: microseconds.
+ * 0; -EBUSY: one is waited for or collected; -EAGAIN: rate, or danger zone; -ENOTSUP: no folder, or
+ * the row does not run. Thread: any of ours. Cost: microseconds.
  */
 int rth__episode_trigger(const struct rth_trigger *trigger, const char *reason);
 /* While it is on, the episode being collected ends with what it has and none begins. */

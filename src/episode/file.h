@@ -19,7 +19,7 @@
 
 /* The buffer, for who has no file open: rth-work is one thread. */
 unsigned char *rth__episode_scratch(void);
-/* Has its pages there. At start, in an adopted child again. */
+/* Has its pages there from now on. In an adopted child again. */
 void rth__episode_scratch_touch(void);
 
 struct rth_episode_file {

@@ -100,6 +100,13 @@ static void say(const struct rth_episode_name *name, const struct rth_episode_su
             folder);
 }
 
+/* One that this process took before it executed the program it is now. */
+static bool is_own(const struct rth_episode_name *name, const struct rth_episode_summary *summary)
+{
+    const struct rth_identity *identity = rth__identity();
+    return name->pid == identity->pid && summary->starttime_ticks == identity->starttime_ticks;
+}
+
 /* Of the same service on the same host: others' episodes are in the folder too. */
 static void look_at(int episode_fd, const struct rth_episode_name *name, const char *folder_path,
                     struct process *seen, size_t *seen_count)
@@ -110,6 +117,11 @@ static void look_at(int episode_fd, const struct rth_episode_name *name, const c
         return;
     rth__episode_summary_of(episode_fd, &summary);
     rth__episode_host(host);
+    if (is_own(name, &summary)) {
+        if (!atomic_load_explicit(&has_marker, memory_order_relaxed))
+            rth__previous_remember(folder_path, name);
+        return;
+    }
     if (strcmp(summary.service, rth__identity()->service) != 0 || strcmp(summary.host, host) != 0)
         return;
     bool was_interrupted = strcmp(summary.state, "collecting") == 0;

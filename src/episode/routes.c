@@ -20,8 +20,8 @@
 
 /* In order of worth: what is last is what is missed when something ends it. */
 static const char *const manual_artefacts[] = {
-    "heap",  "memlimit",    "threads?debug=2", "status",  "mmap",   "budget", "block",
-    "mutex", "thread_list", "cpulimit",        "metrics", "config", NULL,
+    "heap",  "memlimit",    "cgroup", "threads?debug=2", "mmap",   "status", "block",
+    "mutex", "thread_list", "budget", "metrics",         "config", NULL,
 };
 
 static const struct rth_trigger manual = {.name = "manual", .artefacts = manual_artefacts};

@@ -26,6 +26,7 @@
 static struct rth_lock episode_lock = RTH_LOCK_INIT(RTH_RANK_EPISODE);
 /* Protected by episode_lock. */
 static bool is_running;
+static bool is_deferred; /* the busy one waits for the threads */
 static bool is_busy; /* one is waited for or collected; then record and trigger are rth-work's */
 static bool has_no_folder; /* as far as is known */
 static struct rth_episode_rates rates;
@@ -52,7 +53,6 @@ const char *rth__episode_refusal_name(enum rth_episode_refusal refusal)
         [RTH_EPISODE_REFUSED_TOO_MANY] = "too_many",
         [RTH_EPISODE_REFUSED_DANGER] = "danger",
         [RTH_EPISODE_REFUSED_NO_FOLDER] = "no_folder",
-        [RTH_EPISODE_REFUSED_NO_THREAD] = "no_thread",
     };
     return names[refusal];
 }
@@ -249,12 +249,31 @@ static void run(struct rth_work_item *work)
     (void)collect_reserved(false);
 }
 
-static void drop(struct rth_work_item *work)
+/* The threads are not up yet, or pause while the host calls what the kernel refuses to them: what
+ * was seen first is often what tells most, so it is kept until they are there. */
+static void defer(struct rth_work_item *work)
 {
     (void)work;
     RTH__LOCK_SCOPE(&episode_lock);
-    is_busy = false;
-    counts.refused[RTH_EPISODE_REFUSED_NO_THREAD]++;
+    is_deferred = true;
+}
+
+static void submit(void)
+{
+    item = (struct rth_work_item){.run = run, .drop = defer};
+    if (rth__work_submit_from_host(&item) != 0)
+        defer(&item);
+}
+
+void rth__episode_take_tick(void)
+{
+    {
+        RTH__LOCK_SCOPE(&episode_lock);
+        if (!is_deferred)
+            return;
+        is_deferred = false;
+    }
+    submit();
 }
 
 static enum rth_episode_refusal refusal_locked(const struct rth_trigger *trigger, bool ask_folder)
@@ -311,11 +330,8 @@ int rth__episode_trigger(const struct rth_trigger *trigger, const char *reason)
     enum rth_episode_refusal refusal = reserve(trigger, reason, false);
     if (refusal != RTH_EPISODE_TAKEN)
         return error_of(refusal);
-    item = (struct rth_work_item){.run = run, .drop = drop};
-    if (rth__work_submit_from_host(&item) == 0)
-        return 0;
-    drop(&item);
-    return -EAGAIN;
+    submit();
+    return 0;
 }
 
 enum rth_episode_refusal rth__episode_take_now(const struct rth_trigger *trigger,
@@ -372,7 +388,7 @@ void rth__episode_take_child_reset(void)
     rth__episode_danger_store(false);
     memset(&rates, 0, sizeof(rates));
     memset(&counts, 0, sizeof(counts));
-    is_running = is_busy = has_no_folder = false;
+    is_running = is_busy = is_deferred = has_no_folder = false;
     last_number = 0;
     folder_count = 0;
 }

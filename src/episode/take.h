@@ -18,7 +18,6 @@ enum rth_episode_refusal {
     RTH_EPISODE_REFUSED_TOO_MANY,
     RTH_EPISODE_REFUSED_DANGER,
     RTH_EPISODE_REFUSED_NO_FOLDER,
-    RTH_EPISODE_REFUSED_NO_THREAD,
     RTH_EPISODE_REFUSAL_COUNT,
 };
 const char *rth__episode_refusal_name(enum rth_episode_refusal refusal);
@@ -48,6 +47,8 @@ enum rth_episode_refusal rth__episode_rates_take(struct rth_episode_rates *rates
 void rth__episode_take_start(const char *named);
 void rth__episode_take_stop(void);
 void rth__episode_take_child_reset(void);
+/* Hands over what waits for the threads. rth-work, rth-admin in an adopted child. */
+void rth__episode_take_tick(void);
 
 /* What was asked for in a request, at once. rth-work. What is returned lives until the next
  * episode. */

@@ -12,21 +12,28 @@
 #include "limits/admission.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
+#include "core/collect.h"
 #include "core/enable.h"
 #include "core/latency.h"
 #include "limits/memory.h"
+#include "limits/purge.h"
 #include "limits/shrinkers.h"
 #include "os/clock.h"
+#include "os/futex.h"
 #include "rthooks/limits.h"
 
 #define DIRECT_BATCH_BYTES_MIN (INT64_C(256) * 1024)
 #define DIRECT_BATCH_DIVISOR   200 /* 0.5 % of the limit */
 #define DIRECT_DEADLINE_NS     (10 * RTH_NS_PER_MS)
-#define TARGET_DIVISOR         64
+#define LOOK_WAIT_NS           (5 * RTH_NS_PER_MS)
+#define GIVE_BACK_SPACING_NS   (20 * RTH_NS_PER_MS)
+#define UNSEEN_BYTES_MIN       (INT64_C(1) << 20)
+#define TARGET_DIVISOR         256
 /* Overhead of the allocator: learned from so many bytes, and no more than that. */
 #define FILLED_BYTES_MIN ((double)(16 << 20))
 #define OVERHEAD_MAX     1.5
@@ -39,15 +46,23 @@ static _Atomic int state_now;
 static _Atomic int64_t limit_now, refuse_below; /* room at which NORMAL is refused */
 static _Atomic int64_t room, outstanding;
 static _Atomic int64_t shrinking; /* what calls of shrinkers that run now are to free */
+/* Since the last look: what was admitted, and how much that may be before there is another one. */
+static _Atomic int64_t unseen, unseen_max;
+static _Atomic uint32_t look_number; /* futex word of who waits for a look */
+static _Atomic uint32_t look_waiters;
 static _Atomic uint64_t freed_total, released_total;
 static _Atomic uint64_t admitted, refused, direct_reclaims, direct_cpu_ns, direct_freed;
 static struct rth_latency pauses;
+static __thread int64_t gave_back_ns __attribute__((tls_model("initial-exec")));
 
 /* rth-collect's. */
 static struct rth_room_ledger ledger;
 static uint64_t freed_seen, released_seen;
 static _Atomic int64_t usable_shown, purgeable_shown;
-static _Atomic bool purged_said, distrust_said; /* by rth-reclaim */
+/* By rth-reclaim. */
+static _Atomic bool purged_said, distrust_said;
+static _Atomic bool gives_nothing_back;
+static _Atomic uint64_t freed_before_purge;
 
 static void count_up(_Atomic uint64_t *counter, uint64_t amount)
 {
@@ -103,9 +118,12 @@ int64_t rth__room_look(struct rth_room_ledger *of, const struct rth_room_look *l
     return look->target_bytes - (look->usage_bytes - usable) - look->outstanding_bytes;
 }
 
-void rth__room_purged(struct rth_room_ledger *of)
+void rth__room_purged(struct rth_room_ledger *of, uint64_t freed_since_bytes, bool is_telling)
 {
-    of->stuck_bytes = of->waste_bytes = of->free_bytes;
+    int64_t since = (int64_t)((double)freed_since_bytes * overhead_of(of));
+    of->stuck_bytes = clamp(of->free_bytes - since, 0, of->free_bytes);
+    if (is_telling)
+        of->waste_bytes = of->stuck_bytes;
 }
 
 void rth__room_distrusted(struct rth_room_ledger *of)
@@ -145,8 +163,10 @@ void rth__admission_look(const struct rth_memory_now *now)
     int64_t waste_before = ledger.waste_bytes;
     if (atomic_exchange_explicit(&distrust_said, false, memory_order_relaxed))
         rth__room_distrusted(&ledger);
-    if (atomic_exchange_explicit(&purged_said, false, memory_order_relaxed))
-        rth__room_purged(&ledger);
+    if (atomic_exchange_explicit(&purged_said, false, memory_order_acquire))
+        rth__room_purged(
+            &ledger, freed - atomic_load_explicit(&freed_before_purge, memory_order_relaxed),
+            !atomic_load_explicit(&gives_nothing_back, memory_order_relaxed));
     room_new -= ledger.waste_bytes - waste_before;
     atomic_store_explicit(&usable_shown, ledger.free_bytes - ledger.waste_bytes,
                           memory_order_relaxed);
@@ -155,13 +175,22 @@ void rth__admission_look(const struct rth_memory_now *now)
     atomic_store_explicit(&limit_now, now->limit_bytes, memory_order_relaxed);
     atomic_store_explicit(
         &is_braked,
-        now->usage_bytes >= rth__admission_brake_bytes(now->limit_bytes, now->critical_bytes),
+        now->usage_bytes >= rth__admission_brake_bytes(now->limit_bytes, now->critical_bytes) &&
+            !atomic_load_explicit(&gives_nothing_back, memory_order_relaxed),
         memory_order_relaxed);
     atomic_store_explicit(&refuse_below, -(now->critical_bytes - now->limit_bytes) / 2,
                           memory_order_relaxed);
+    int64_t below_critical = now->critical_bytes - now->usage_bytes;
+    atomic_store_explicit(&unseen_max,
+                          below_critical > UNSEEN_BYTES_MIN ? below_critical : UNSEEN_BYTES_MIN,
+                          memory_order_relaxed);
+    atomic_store_explicit(&unseen, 0, memory_order_relaxed);
     /* What was taken and given back meanwhile stays so. */
     atomic_fetch_add_explicit(&room, room_new - room_seen, memory_order_relaxed);
     atomic_store_explicit(&is_limited, true, memory_order_release);
+    atomic_fetch_add_explicit(&look_number, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&look_waiters, memory_order_seq_cst) != 0)
+        rth__futex_wake_sigsafe(&look_number, INT_MAX);
 }
 
 int64_t rth__admission_room_bytes(void)
@@ -169,11 +198,16 @@ int64_t rth__admission_room_bytes(void)
     return load(&room);
 }
 
-uint64_t rth__admission_shrink_begin(uint64_t least_bytes, uint64_t most_bytes)
+uint64_t rth__admission_shrink_begin(uint64_t least_bytes, uint64_t batch_bytes,
+                                     uint64_t most_bytes)
 {
     int64_t missing = -load(&room) - load(&shrinking);
-    uint64_t wanted = missing > 0 ? (uint64_t)missing : 0;
-    wanted = wanted < least_bytes ? least_bytes : wanted > most_bytes ? most_bytes : wanted;
+    uint64_t wanted = missing <= 0                          ? 0
+                      : (uint64_t)missing < batch_bytes     ? batch_bytes
+                      : (uint64_t)missing > most_bytes ? most_bytes
+                                                            : (uint64_t)missing;
+    if (wanted < least_bytes)
+        wanted = least_bytes;
     atomic_fetch_add_explicit(&shrinking, (int64_t)wanted, memory_order_relaxed);
     return wanted;
 }
@@ -187,9 +221,15 @@ void rth__admission_shrink_end(uint64_t begun_bytes, uint64_t freed_bytes)
     count_up(&freed_total, freed_bytes);
 }
 
-void rth__admission_purged(void)
+void rth__admission_gives_back(bool gives_back)
 {
-    atomic_store_explicit(&purged_said, true, memory_order_relaxed);
+    atomic_store_explicit(&gives_nothing_back, !gives_back, memory_order_relaxed);
+}
+
+void rth__admission_purged(uint64_t freed_before_bytes)
+{
+    atomic_store_explicit(&freed_before_purge, freed_before_bytes, memory_order_relaxed);
+    atomic_store_explicit(&purged_said, true, memory_order_release);
 }
 
 void rth__admission_distrusted(void)
@@ -214,10 +254,10 @@ static void reclaim_directly(int64_t size_bytes)
     int64_t batch = load(&limit_now) / DIRECT_BATCH_DIVISOR;
     if (batch < DIRECT_BATCH_BYTES_MIN)
         batch = DIRECT_BATCH_BYTES_MIN;
-    int64_t least = size_bytes > batch ? size_bytes : batch;
     int64_t begun_ns = rth__clock_monotonic_ns_sigsafe(), begun_cpu_ns = own_cpu_ns();
     struct rth_shrink_request request = {
-        .wanted_bytes = rth__admission_shrink_begin((uint64_t)least, 4 * (uint64_t)least),
+        .wanted_bytes = rth__admission_shrink_begin((uint64_t)size_bytes, (uint64_t)batch,
+                                                    4 * (uint64_t)batch),
         .deadline_ns = begun_ns + DIRECT_DEADLINE_NS,
         .is_direct = true,
     };
@@ -227,6 +267,44 @@ static void reclaim_directly(int64_t size_bytes)
     count_up(&direct_freed, freed);
     count_up(&direct_cpu_ns, (uint64_t)(own_cpu_ns() - begun_cpu_ns));
     rth__latency_observe_sigsafe(&pauses, rth__clock_monotonic_ns_sigsafe() - begun_ns);
+}
+
+static bool wait_for_look(void)
+{
+    uint32_t seen = atomic_load_explicit(&look_number, memory_order_seq_cst);
+    int64_t deadline_ns = rth__clock_monotonic_ns_sigsafe() + LOOK_WAIT_NS;
+    atomic_fetch_add_explicit(&look_waiters, 1, memory_order_seq_cst);
+    while (atomic_load_explicit(&look_number, memory_order_seq_cst) == seen &&
+           rth__futex_wait_sigsafe(&look_number, seen, deadline_ns) != -ETIMEDOUT)
+        ;
+    atomic_fetch_sub_explicit(&look_waiters, 1, memory_order_relaxed);
+    return atomic_load_explicit(&look_number, memory_order_relaxed) != seen;
+}
+
+/* The room says what may be taken if the allocator uses again what was freed. If it does not, usage
+ * grows by all that is admitted: so between two looks no more than what leads to CRITICAL. Growth
+ * that is as fast as that waits for its looks. False: there was none in time. */
+static bool is_seen(int64_t size_bytes)
+{
+    int64_t before = atomic_fetch_add_explicit(&unseen, size_bytes, memory_order_relaxed);
+    int64_t most = load(&unseen_max);
+    if (before + size_bytes <= most / 2)
+        return true;
+    if (!rth__collect_is_running())
+        return true; /* an adopted child's looks are a second apart */
+    if (before <= most / 2)
+        rth__collect_wake_sigsafe();
+    return before + size_bytes <= most || wait_for_look();
+}
+
+/* Who is refused gives back what its own heap holds, where nobody else can. */
+static void give_back_own(void)
+{
+    int64_t now_ns = rth__clock_monotonic_ns_sigsafe();
+    if (now_ns - gave_back_ns < GIVE_BACK_SPACING_NS || rth__shrinkers_are_inside())
+        return;
+    rth__purge_own_heap();
+    gave_back_ns = rth__clock_monotonic_ns_sigsafe();
 }
 
 static bool is_refused(enum rth_memory_class memory_class, int64_t room_left)
@@ -255,10 +333,12 @@ int rth_memory_admit(enum rth_memory_class memory_class, uint64_t size_bytes)
         reclaim_directly(size);
         left = load(&room);
     }
-    if (is_refused(memory_class, left)) {
+    bool is_stopped = memory_class != RTH_MEMORY_HEALTH && !is_seen(size);
+    if (is_stopped || is_refused(memory_class, left)) {
         atomic_fetch_sub_explicit(&outstanding, size, memory_order_relaxed);
         atomic_fetch_add_explicit(&room, size, memory_order_relaxed);
         count_up(&refused, 1);
+        give_back_own();
         return -EAGAIN;
     }
     count_up(&admitted, 1);
@@ -295,6 +375,7 @@ void rth__admission_counts_read(struct rth_admission_counts *ret_counts)
         .direct_reclaims = count_of(&direct_reclaims),
         .direct_cpu_ns = count_of(&direct_cpu_ns),
         .direct_freed_bytes = count_of(&direct_freed),
+        .freed_bytes = count_of(&freed_total),
         .released_bytes = count_of(&released_total),
         .room_bytes = load(&room),
         .outstanding_bytes = load(&outstanding),

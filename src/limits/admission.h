@@ -37,9 +37,10 @@ struct rth_room_ledger {
 };
 /* Takes the look over; returns the room. */
 int64_t rth__room_look(struct rth_room_ledger *ledger, const struct rth_room_look *look);
-/* A purge has given back what it can: what still seems to be free is neither usable nor to be given
- * back. */
-void rth__room_purged(struct rth_room_ledger *ledger);
+/* A purge has given back what it can: what still seems to be free is not to be given back, but for
+ * what was freed since it began. is_telling: it gave back a good part; then it is no use either.
+ * (Of an allocator that never gives anything back, free memory is of use all the same.) */
+void rth__room_purged(struct rth_room_ledger *ledger, uint64_t freed_since_bytes, bool is_telling);
 /* There is no purge that would tell: nothing counts as usable. */
 void rth__room_distrusted(struct rth_room_ledger *ledger);
 
@@ -54,19 +55,24 @@ struct rth_memory_now;
 void rth__admission_look(const struct rth_memory_now *now);
 /* Below 0: what is to be shrunk. */
 int64_t rth__admission_room_bytes(void);
-/* Around a call of shrinkers. begin: says for how much of what is missing the caller is to call
- * them, at least_bytes anyhow; what others are about already is not missing. end: what they freed,
- * of what begin said. */
-uint64_t rth__admission_shrink_begin(uint64_t least_bytes, uint64_t most_bytes);
+/* Around a call of shrinkers. begin: says for how much the caller is to call them: for what is
+ * missing and nobody else is about already, between batch_bytes and most_bytes; if nothing is, and
+ * anyhow, for least_bytes. end: what they freed, of what begin said. */
+uint64_t rth__admission_shrink_begin(uint64_t least_bytes, uint64_t batch_bytes,
+                                     uint64_t most_bytes);
 void rth__admission_shrink_end(uint64_t begun_bytes, uint64_t freed_bytes);
-/* rth-reclaim: the next look takes note of a purge, or of distrust in what is free. */
-void rth__admission_purged(void);
+/* rth-reclaim: the next look takes note of a purge, or of distrust in what is free. freed_before:
+ * of the counts, when the purge began. */
+void rth__admission_purged(uint64_t freed_before_bytes);
 void rth__admission_distrusted(void);
+/* rth-reclaim: whether the allocator gives anything back. If it does not, refusing at the brake
+ * would not lower usage: what is used again in its place goes on. */
+void rth__admission_gives_back(bool gives_back);
 
 struct rth_admission_counts {
     uint64_t admitted, refused, direct_reclaims;
     uint64_t direct_cpu_ns, direct_freed_bytes;
-    uint64_t released_bytes;
+    uint64_t freed_bytes, released_bytes;
     int64_t room_bytes, outstanding_bytes;
     int64_t usable_bytes, purgeable_bytes; /* as the last look guessed */
 };

@@ -71,7 +71,7 @@ static int start(char *ret_reason, size_t reason_size)
     struct rth_budget budget;
     rth__in_force_read(&budget);
     (void)rth__reclaim_start(rth__limits_return_is_lazy(),
-                             budget.memory_limit_bytes != RTH_BUDGET_NO_LIMIT,
+                             budget.memory_limit_bytes,
                              budget.cpu_limit > 0 ? budget.cpu_limit : (double)budget.affinity);
     (void)rth__look(root_fd, now_ns, true);
     rth__sampler_close();

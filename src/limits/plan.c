@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "limits/plan.h"
 
+#include "os/clock.h"
 #include "rthooks/limits.h"
 
 #define WORTH_MIN_BYTES    (INT64_C(8) << 20)
 #define PRESSING_MIN_BYTES (INT64_C(1) << 20) /* worth it there */
+#define PROBE_NS           (250 * RTH_NS_PER_MS)
 /* ELEVATED is left 5 % of the limit below 0.9 of it; and a little more. */
 #define AT_REST_SHARE 0.84
 /* Usage that fell below that share of its peak has left holes. */
@@ -26,10 +28,10 @@ bool rth__plan_wants_purge(const struct rth_reclaim_view *view)
     int64_t worth = rth__plan_purge_worth_bytes(view->limit_bytes);
     if (view->usage_bytes < 0)
         return false;
-    if (rth__plan_is_pressing(view))
-        return !view->knows_free || view->free_bytes >= PRESSING_MIN_BYTES;
-    if (view->state >= RTH_MEMORY_SHED)
-        return !view->knows_free || view->free_bytes >= worth;
+    /* Where memory is short the guess is tried against what is true now and then. */
+    if (view->state >= RTH_MEMORY_SHED || rth__plan_is_pressing(view))
+        return !view->knows_free || view->unpurged_ns >= PROBE_NS ||
+               view->free_bytes >= (rth__plan_is_pressing(view) ? PRESSING_MIN_BYTES : worth);
     if (view->is_lazy)
         return false;
     /* What a busy program is about to use again is not worth the page faults. */

@@ -18,6 +18,7 @@ struct rth_reclaim_view {
     int64_t room_bytes;   /* of admission; below 0: missing */
     int64_t usable_bytes; /* free in the allocator: it will use it again */
     int64_t free_bytes;   /* free in the allocator: a purge may give it back */
+    int64_t unpurged_ns;  /* time since the last purge */
     bool knows_free;      /* the program's requests or shrinkers tell of it; else nobody knows */
     bool is_at_rest;      /* nothing was asked for, and usage has not grown, for a while */
     bool is_lazy;

@@ -21,10 +21,18 @@ const char *rth__purge_method(void);
 /* Gives back what is free: at least wanted_bytes where the allocator can do it by pieces. Blocks
  * allocation of other threads for as long as the allocator wants. rth-reclaim. */
 void rth__purge_call(uint64_t wanted_bytes);
+/* Of an allocator whose heaps belong to threads (mimalloc): gives back what is free in the calling
+ * thread's, which nobody else can. Others: nothing. Not within an allocation function. */
+void rth__purge_own_heap(void);
 
-/* glibc alone, on the host's thread: no more arenas than that, unless the program's environment
- * says how many. Returns the cap, 0: it was left as it was. */
-unsigned rth__purge_cap_arenas(unsigned workers);
+/* What an allocator keeps per thread or arena does not know of the limit. At start, on the host's
+ * thread, unless the program's environment says how much it may be: no more arenas than workers
+ * (glibc), no more thread caches than a part of the limit (gperftools). */
+struct rth_purge_caps {
+    unsigned arenas_max;         /* 0: left as it was */
+    uint64_t thread_caches_max_bytes; /* likewise */
+};
+void rth__purge_cap_caches(unsigned workers, int64_t limit_bytes, struct rth_purge_caps *ret_caps);
 
 /* ---- when ----------------------------------------------------------------------------------- */
 

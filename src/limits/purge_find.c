@@ -24,8 +24,12 @@
  */
 #define JEMALLOC_ALL_ARENAS 4096u
 /* tcmalloc gives back by pieces: long enough to be worth a call, short enough not to stall. */
-#define TCMALLOC_PIECE_MIN_BYTES (UINT64_C(8) << 20)
-#define TCMALLOC_PIECE_MAX_BYTES (UINT64_C(32) << 20)
+#define TCMALLOC_PIECE_MIN_BYTES (UINT64_C(16) << 20)
+#define TCMALLOC_PIECE_MAX_BYTES (UINT64_C(64) << 20)
+
+/* Of the limit, for all thread caches together. */
+#define THREAD_CACHES_DIVISOR   32
+#define THREAD_CACHES_MIN_BYTES (UINT64_C(4) << 20)
 
 /* malloc.h's, for libraries that lack it. */
 #define GLIBC_M_ARENA_MAX (-8)
@@ -34,6 +38,7 @@ typedef int (*mallctl_fn)(const char *name, void *old, size_t *old_bytes, void *
                           size_t new_bytes);
 
 /* Written by rth__purge_find, before rth-reclaim exists. */
+static const void *serving_object; /* whose malloc answers the program */
 static const char *method;
 static void (*purge_now)(uint64_t wanted_bytes);
 static union {
@@ -47,6 +52,7 @@ static char jemalloc_purge[32]; /* "arena.4096.purge" */
 
 static size_t piece_of(uint64_t wanted_bytes)
 {
+    wanted_bytes *= 2; /* the wish is a guess */
     return wanted_bytes < TCMALLOC_PIECE_MIN_BYTES   ? (size_t)TCMALLOC_PIECE_MIN_BYTES
            : wanted_bytes > TCMALLOC_PIECE_MAX_BYTES ? (size_t)TCMALLOC_PIECE_MAX_BYTES
                                                      : (size_t)wanted_bytes;
@@ -148,9 +154,9 @@ void rth__purge_find(const void *serving_malloc)
     purge_now = NULL;
     if (serving_malloc == NULL)
         serving_malloc = dlsym(RTLD_DEFAULT, "malloc");
-    const void *object = object_of(serving_malloc);
-    if (object != NULL)
-        find_in(object);
+    serving_object = object_of(serving_malloc);
+    if (serving_object != NULL)
+        find_in(serving_object);
 }
 
 const char *rth__purge_method(void)
@@ -164,19 +170,56 @@ void rth__purge_call(uint64_t wanted_bytes)
         purge_now(wanted_bytes);
 }
 
-unsigned rth__purge_cap_arenas(unsigned workers)
+void rth__purge_own_heap(void)
 {
-    const char *const *environment = (const char *const *)environ;
+    if (purge_now == purge_mimalloc)
+        allocator.mi_collect(true);
+}
+
+/* ---- caps ------------------------------------------------------------------------------------ */
+
+static unsigned cap_arenas(const char *const *environment, unsigned workers)
+{
     const char *tunables = rth__env_get(environment, "GLIBC_TUNABLES");
-    if (method == NULL || purge_now != purge_glibc ||
-        rth__env_get(environment, "MALLOC_ARENA_MAX") != NULL ||
+    if (rth__env_get(environment, "MALLOC_ARENA_MAX") != NULL ||
         (tunables != NULL && strstr(tunables, "glibc.malloc.arena_max") != NULL))
         return 0;
-    void *function = dlsym(RTLD_DEFAULT, "mallopt");
+    void *function = function_in(serving_object, "mallopt");
     int (*mallopt_of_libc)(int parameter, int value);
-    if (function == NULL || object_of(function) != object_of(dlsym(RTLD_DEFAULT, "malloc_trim")))
+    if (function == NULL)
         return 0;
     memcpy(&mallopt_of_libc, &function, sizeof(function));
     unsigned cap = workers > 2 ? workers : 2;
     return mallopt_of_libc(GLIBC_M_ARENA_MAX, (int)cap) == 1 ? cap : 0;
+}
+
+static uint64_t cap_thread_caches(const char *const *environment, int64_t limit_bytes)
+{
+    static const char property[] = "tcmalloc.max_total_thread_cache_bytes";
+    int (*get)(const char *name, size_t *ret_value), (*set)(const char *name, size_t value);
+    void *getter = function_in(serving_object, "MallocExtension_GetNumericProperty");
+    void *setter = function_in(serving_object, "MallocExtension_SetNumericProperty");
+    if (rth__env_get(environment, "TCMALLOC_MAX_TOTAL_THREAD_CACHE_BYTES") != NULL ||
+        getter == NULL || setter == NULL)
+        return 0;
+    memcpy(&get, &getter, sizeof(getter));
+    memcpy(&set, &setter, sizeof(setter));
+    size_t before_bytes;
+    uint64_t cap_bytes = (uint64_t)limit_bytes / THREAD_CACHES_DIVISOR;
+    if (cap_bytes < THREAD_CACHES_MIN_BYTES)
+        cap_bytes = THREAD_CACHES_MIN_BYTES;
+    return get(property, &before_bytes) != 0 && before_bytes > cap_bytes &&
+                   set(property, (size_t)cap_bytes) != 0
+               ? cap_bytes
+               : 0;
+}
+
+void rth__purge_cap_caches(unsigned workers, int64_t limit_bytes, struct rth_purge_caps *ret_caps)
+{
+    const char *const *environment = (const char *const *)environ;
+    *ret_caps = (struct rth_purge_caps){0};
+    if (purge_now == purge_glibc)
+        ret_caps->arenas_max = cap_arenas(environment, workers);
+    else if (purge_now == purge_gperftools)
+        ret_caps->thread_caches_max_bytes = cap_thread_caches(environment, limit_bytes);
 }

@@ -46,6 +46,7 @@
 #define REST_DIVISOR  256                  /* growth by less of the limit is rest */
 #define STEP_DIVISOR  16                   /* of the limit: given up at once at rest */
 #define DISTRUST_NS    (250 * RTH_NS_PER_MS)
+#define FRUITLESS_MAX  2 /* purges: then the allocator gives nothing back */
 #define BARREN_NS     (50 * RTH_NS_PER_MS) /* between two passes that count as barren */
 #define BARREN_MAX    3
 #define BACKGROUND_NS (30 * RTH_NS_PER_S) /* between purges while memory is OK */
@@ -59,7 +60,8 @@ static bool is_child;
 /* Set before the thread exists. */
 static const void *serving_malloc;
 static bool is_lazy;
-static unsigned arena_cap;
+static bool has_capped;
+static struct rth_purge_caps caps;
 static _Atomic uint64_t cpu_limit_milli;
 
 static _Atomic uint32_t wakes, looks; /* futex words: something to do; a look was reported */
@@ -75,12 +77,14 @@ static _Atomic int64_t peak_bytes;
 static struct rth_purge_model model;
 static struct rth_cpu_cap cap;
 static int64_t barren_ns, distrusted_ns;
+static unsigned distrusts; /* in a row */
 static unsigned barren;
 static uint64_t progress_seen_bytes;
 
 static _Atomic uint64_t passes, capped_passes, shrunk_bytes, purges, purged_bytes;
 static _Atomic uint64_t purge_cpu_ns, shrink_cpu_ns;
 static _Atomic bool is_futile;
+static _Atomic int64_t purged_ns; /* when the last purge was over */
 static struct rth_latency purge_pauses, shrink_pauses;
 
 static void count_up(_Atomic uint64_t *counter, uint64_t amount)
@@ -107,10 +111,11 @@ static void view_from(const struct rth_memory_now *now, struct rth_reclaim_view 
         .brake_bytes = rth__admission_brake_bytes(now->limit_bytes, now->critical_bytes),
         .peak_bytes = atomic_load_explicit(&peak_bytes, memory_order_relaxed),
         .room_bytes = counts.room_bytes,
+        .unpurged_ns = rth__clock_monotonic_ns_sigsafe() -
+                       atomic_load_explicit(&purged_ns, memory_order_relaxed),
         .usable_bytes = counts.usable_bytes,
         .free_bytes = counts.purgeable_bytes,
-        .knows_free = counts.released_bytes != 0 || counts.direct_freed_bytes != 0 ||
-                      load(&shrunk_bytes) != 0,
+        .knows_free = counts.released_bytes != 0 || counts.freed_bytes != 0,
         .is_at_rest = atomic_load_explicit(&is_at_rest, memory_order_relaxed),
         .is_lazy = is_lazy,
         .has_shrinkers = rth__shrinkers_exist(false),
@@ -126,8 +131,8 @@ static void look(struct rth_reclaim_view *ret_view)
 
 static bool has_work(const struct rth_reclaim_view *view)
 {
-    return rth__plan_wants_purge(view) || rth__plan_missing_bytes(view) != 0 ||
-           rth__plan_excess_at_rest_bytes(view) != 0;
+    return rth__plan_is_pressing(view) || rth__plan_wants_purge(view) ||
+           rth__plan_missing_bytes(view) != 0 || rth__plan_excess_at_rest_bytes(view) != 0;
 }
 
 /* On rth-collect: whether the program is busy, and how high usage was. */
@@ -201,21 +206,25 @@ static void look_anew(struct rth_reclaim_view *ret_view)
 /* Returns what usage fell by. */
 static uint64_t purge(struct rth_reclaim_view *view)
 {
-    int64_t before_bytes = view->usage_bytes;
+    int64_t before_bytes = view->usage_bytes, free_bytes = view->free_bytes;
     int64_t over_bytes = view->usage_bytes - view->limit_bytes;
-    bool is_telling =
-        !view->knows_free || view->free_bytes >= rth__plan_purge_worth_bytes(view->limit_bytes);
-    uint64_t wanted = (uint64_t)(view->free_bytes > over_bytes ? view->free_bytes : over_bytes);
+    bool is_telling = !rth__plan_is_pressing(view) || !view->knows_free ||
+                      free_bytes >= rth__plan_purge_worth_bytes(view->limit_bytes);
+    struct rth_admission_counts counts;
+    rth__admission_counts_read(&counts);
     int64_t begun_ns = rth__clock_monotonic_ns_sigsafe(), begun_cpu_ns = own_cpu_ns();
-    rth__purge_call(wanted);
+    rth__purge_call((uint64_t)(free_bytes > over_bytes ? free_bytes : over_bytes));
     int64_t cost_ns = own_cpu_ns() - begun_cpu_ns;
     rth__latency_observe_sigsafe(&purge_pauses, rth__clock_monotonic_ns_sigsafe() - begun_ns);
-    rth__admission_purged();
+    rth__admission_purged(counts.freed_bytes);
     look_anew(view);
     uint64_t yield = view->usage_bytes >= 0 && view->usage_bytes < before_bytes
                          ? (uint64_t)(before_bytes - view->usage_bytes)
                          : 0;
-    rth__purge_model_learn(&model, rth__clock_monotonic_ns_sigsafe(), cost_ns, yield, is_telling);
+    int64_t now_ns = rth__clock_monotonic_ns_sigsafe();
+    atomic_store_explicit(&purged_ns, now_ns, memory_order_relaxed);
+    rth__purge_model_learn(&model, now_ns, cost_ns, yield, is_telling);
+    rth__admission_gives_back(model.fruitless < FRUITLESS_MAX);
     atomic_store_explicit(&peak_bytes, view->usage_bytes, memory_order_relaxed);
     count_up(&purges, 1);
     count_up(&purged_bytes, yield);
@@ -223,13 +232,17 @@ static uint64_t purge(struct rth_reclaim_view *view)
     return yield;
 }
 
-/* Where there is no purge to say what is free, nothing is: shrinkers are asked again. Not for each
- * look, since what they free needs time to show. */
-static void distrust(struct rth_reclaim_view *view, int64_t now_ns)
+/* Usage is where requests are refused, and no purge has changed that: what seems to be free is not,
+ * and shrinkers are asked again. Not for each look, since what they free needs time to show, and
+ * ever less often where it never shows. */
+static void distrust(struct rth_reclaim_view *view)
 {
-    if (now_ns - distrusted_ns < DISTRUST_NS)
+    int64_t now_ns = rth__clock_monotonic_ns_sigsafe();
+    unsigned shift = distrusts < 8 ? distrusts : 8;
+    if (now_ns - distrusted_ns < DISTRUST_NS << shift)
         return;
     distrusted_ns = now_ns;
+    distrusts++;
     rth__admission_distrusted();
     look_anew(view);
 }
@@ -237,17 +250,17 @@ static void distrust(struct rth_reclaim_view *view, int64_t now_ns)
 static uint64_t purge_if_useful(struct rth_reclaim_view *view)
 {
     int64_t now_ns = rth__clock_monotonic_ns_sigsafe();
-    bool is_pressing = rth__plan_is_pressing(view);
-    bool is_allowed = rth__purge_method() != NULL &&
-                      rth__purge_model_allows(&model, now_ns, view->state, is_pressing);
-    if (view->state < RTH_MEMORY_ELEVATED && model.ended_ns != 0 &&
-        now_ns - model.ended_ns < BACKGROUND_NS)
-        is_allowed = false;
-    if (is_allowed && rth__plan_wants_purge(view))
-        return purge(view);
-    if (!is_allowed && is_pressing && (rth__purge_method() == NULL || model.fruitless != 0))
-        distrust(view, now_ns);
-    return 0;
+    bool is_allowed =
+        rth__purge_method() != NULL &&
+        rth__purge_model_allows(&model, now_ns, view->state, rth__plan_is_pressing(view)) &&
+        (view->state >= RTH_MEMORY_ELEVATED || model.ended_ns == 0 ||
+         now_ns - model.ended_ns >= BACKGROUND_NS);
+    uint64_t yield = is_allowed && rth__plan_wants_purge(view) ? purge(view) : 0;
+    if (rth__plan_is_pressing(view))
+        distrust(view);
+    else
+        distrusts = 0;
+    return yield;
 }
 
 static uint64_t step_at_rest(const struct rth_reclaim_view *view)
@@ -273,9 +286,11 @@ static uint64_t shrink_if_missing(struct rth_reclaim_view *view)
                        : view->state >= RTH_MEMORY_SHED ? 20
                                                         : 10;
     struct rth_shrink_request request = {
-        .wanted_bytes = rth__admission_shrink_begin(least, wanted),
+        .wanted_bytes = rth__admission_shrink_begin(least, 0, wanted),
         .deadline_ns = begun_ns + limit_ms * RTH_NS_PER_MS,
     };
+    if (request.wanted_bytes == 0)
+        return 0; /* who asks for admission is about it */
     uint64_t claimed = rth__shrinkers_call(&request);
     rth__admission_shrink_end(request.wanted_bytes, claimed);
     count_up(&shrink_cpu_ns, (uint64_t)(own_cpu_ns() - begun_cpu_ns));
@@ -302,7 +317,7 @@ static void note_progress(const struct rth_reclaim_view *view, bool is_capped)
 {
     struct rth_admission_counts counts;
     rth__admission_counts_read(&counts);
-    uint64_t progress = counts.direct_freed_bytes + load(&shrunk_bytes) + load(&purged_bytes);
+    uint64_t progress = counts.freed_bytes + load(&purged_bytes);
     int64_t now_ns = rth__clock_monotonic_ns_sigsafe();
     if (view->state < RTH_MEMORY_CRITICAL) {
         barren = 0;
@@ -406,16 +421,19 @@ void rth__reclaim_shrinker_added(void)
         rth_log(RTH_LOG_ERROR, "reclaim.failed", "thread=rth-reclaim error=%d", error);
 }
 
-int rth__reclaim_start(bool lazy, bool has_limit, double cpu_limit)
+int rth__reclaim_start(bool lazy, int64_t limit_bytes, double cpu_limit)
 {
+    bool has_limit = limit_bytes != RTH_MEMORY_LIMIT_NONE;
     is_lazy = lazy;
     rth__reclaim_cpu_limit_set(cpu_limit);
     /* A child has found them in its parent. */
     if (!is_child) {
         rth__purge_find(serving_malloc);
+        rth__admission_gives_back(rth__purge_method() != NULL);
         unsigned workers = (unsigned)cpu_limit + (cpu_limit > (unsigned)cpu_limit);
-        if (has_limit && arena_cap == 0)
-            arena_cap = rth__purge_cap_arenas(workers);
+        if (has_limit && !has_capped)
+            rth__purge_cap_caches(workers, limit_bytes, &caps);
+        has_capped = has_capped || has_limit;
     }
     RTH__LOCK_SCOPE(&thread_lock);
     may_run = !is_child;
@@ -459,7 +477,7 @@ void rth__reclaim_child_reset(void)
     cap = (struct rth_cpu_cap){0};
     busy_ns = rest_usage_bytes = requests_seen = 0;
     is_at_rest = false;
-    peak_bytes = 0;
+    peak_bytes = purged_ns = 0;
     barren = 0;
     progress_seen_bytes = 0;
     rth__pressure_child_reset();
@@ -533,8 +551,10 @@ void rth__reclaim_json(const char *key, struct rth_json *json)
                             : atomic_load_explicit(&is_running, memory_order_relaxed)
                                 ? "rth-reclaim"
                                 : "none");
-    if (arena_cap != 0)
-        rth__json_member_uint(json, "arenas_max", arena_cap);
+    if (caps.arenas_max != 0)
+        rth__json_member_uint(json, "arenas_max", caps.arenas_max);
+    if (caps.thread_caches_max_bytes != 0)
+        rth__json_member_uint(json, "thread_caches_max_bytes", caps.thread_caches_max_bytes);
     counts_json(json);
     rth__latency_json(&purge_pauses, "purge_pauses", json);
     rth__latency_json(&shrink_pauses, "shrink_pauses", json);

@@ -56,7 +56,8 @@ struct rth_cgroups {
 /*
  * Memory: the minimum over all levels of each. swap is of swap alone with version 2, of memory and
  * swap together with version 1, as the kernel has them.
- * usage_folder: of the level that owns max; where none does, the nearest that counts its memory.
+ * usage_folder: of the level that owns the smaller of max and high, whose usage meets it; where
+ * neither is set, the nearest that counts its memory.
  */
 struct rth_cgroup_memory_limits {
     struct rth_cgroup_limit max, high, swap;
@@ -110,8 +111,8 @@ int rth__meminfo_total_read(int root_fd, uint64_t *ret_total_bytes);
 
 /*
  * All of the above with descriptors that stay open, for a caller that looks often; they belong to
- * the descriptor table of the thread that opened them. One look at usage is two preads. Not to be
- * copied; about 12 KiB, so not for a small stack.
+ * the descriptor table of the thread that opened them, and to its process: a child opens its own.
+ * One look at usage is two preads. Not to be copied; about 10 KiB, so not for a small stack.
  */
 #define RTH_CGROUP_WATCH_LEVELS 12 /* a deeper cgroup is read without kept descriptors */
 enum rth_cgroup_file {
@@ -142,7 +143,7 @@ void rth__cgroup_watch_close(struct rth_cgroup_watch *watch);
 /*
  * Reads all limits again (about 1 µs per file, so once a second). 0: as before; 1: memory or cpu
  * have changed; -ESTALE: the process is in another cgroup; -ENODEV, -ENOENT: its cgroup is gone.
- * After an error the caller closes and opens again; memory and cpu are as they were.
+ * After an error the caller closes and opens again.
  */
 int rth__cgroup_watch_refresh(struct rth_cgroup_watch *watch);
 /* current_bytes and reclaimable_bytes (about 5 µs), the rest absent. -ENODEV, -ENOENT as above;

@@ -12,7 +12,7 @@
 #include "os/rawsys.h"
 #include "os/scan.h"
 
-#define TEXT_BYTES 4096 /* a mask of 8192 processors is 2304 characters */
+#define TEXT_BYTES 3072 /* a mask of 8192 processors is 2303 characters */
 
 static unsigned count_cpus(const uint32_t *words, size_t count)
 {

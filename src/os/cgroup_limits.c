@@ -69,19 +69,28 @@ static void fold_hierarchical(const struct rth_cgroup_reader *reader, uint64_t t
     }
 }
 
+/* The one that is met first; NULL: none is set. */
+static const struct rth_cgroup_limit *tighter_of(const struct rth_cgroup_limit *max,
+                                                 const struct rth_cgroup_limit *high)
+{
+    if (high->kind == RTH_LIMIT_SET && (max->kind != RTH_LIMIT_SET || high->value < max->value))
+        return high;
+    return max->kind == RTH_LIMIT_SET ? max : NULL;
+}
+
 /* A level without a memory controller is charged to the one above. */
 static void find_usage_folder(int root_fd, const struct rth_cgroup_place *place,
                               struct rth_cgroup_memory_limits *limits)
 {
+    const struct rth_cgroup_limit *limit = tighter_of(&limits->max, &limits->high);
     const unsigned top = place->levels - 1;
-    unsigned level = 0;
 
-    if (limits->max.kind == RTH_LIMIT_SET) {
-        rth__cgroup_level_folder(place, limits->max.level < top ? limits->max.level : top,
+    if (limit != NULL) {
+        rth__cgroup_level_folder(place, limit->level < top ? limit->level : top,
                                  limits->usage_folder);
         return;
     }
-    for (; level <= top; level++) {
+    for (unsigned level = 0; level <= top; level++) {
         rth__cgroup_level_folder(place, level, limits->usage_folder);
         int fd = rth__cgroup_open(root_fd, limits->usage_folder,
                                   rth__cgroup_usage_names[place->version]);
@@ -108,9 +117,9 @@ bool rth__cgroup_memory_limits_fold(const struct rth_cgroup_reader *reader, uint
     /* "memory.stat" is the process's own, though it tells of what is above all. */
     if (has_changed && max.is_set && max.level == place->levels)
         rth__cgroup_level_source(place, 0, max.name, limits->max.source);
+    has_changed |= rth__cgroup_fold_finish(&high, place, &limits->high);
     if (has_changed && place->levels > 0)
         find_usage_folder(reader->root_fd, place, limits);
-    has_changed |= rth__cgroup_fold_finish(&high, place, &limits->high);
     has_changed |= rth__cgroup_fold_finish(&swap, place, &limits->swap);
     return has_changed;
 }

@@ -4,9 +4,9 @@
 
 /*
  * The texts that os/cgroup.h is made of, each parser apart from its reader. Of the files of
- * os/cgroup*.c, their tests and fuzzers alone. Nothing is written on failure unless it says so; a
- * text that the kernel would not write, and one that does not end with a newline (it was cut), are
- * -EBADMSG.
+ * os/cgroup*.c, of what shows every level by itself, of tests and fuzzers. Nothing is written on
+ * failure unless it says so; a text that the kernel would not write, and one that does not end with
+ * a newline (it was cut), are -EBADMSG.
  */
 
 #include <stdbool.h>

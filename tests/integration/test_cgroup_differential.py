@@ -29,7 +29,7 @@ MEMORY_DIFFERENCES = {
     "malformed_level_beside_a_good_one": "a level that can be read counts",
     "malformed_mount_of_another_kind": "a line of no interest harms nothing",
     "membership_without_its_end": "a text that was cut is not believed",
-    "octal_escapes": "a backslash in a name is a character",
+    "octal_escapes": "any character may be escaped, not four alone",
     "unreadable_leaf": "a level that can be read counts",
     "v1_mount_root_is_elsewhere": "the mount itself is the best there is; a note says so",
     "v1_nearest_folder_above": "a folder above limits as well; a note says so",
@@ -53,6 +53,11 @@ CPU_DIFFERENCES = {
     "v2_tighter_grandparent": "ancestors count",
 }
 UNKNOWN = "unknown"
+
+TOP_LIMITS = {
+    "memory": ("memory.limit_in_bytes", lambda value: value >= 1 << 62),
+    "cpu": ("cpu.cfs_quota_us", lambda value: value < 0),
+}
 
 
 def run_go(go, folder, *arguments):
@@ -190,10 +195,9 @@ class Live(Differential):
         top = os.path.join("/sys/fs/cgroup", controller)
         if not os.path.exists(os.path.join(top, "cgroup.procs")):
             harness.skip("no version 1 %s controller" % controller)
-        file, least = TOP_LIMITS[controller]
-        if int(harness.read_text(os.path.join(top, file))) not in range(least, 1 << 63, 1) \
-                and least > 0:
-            harness.skip("the cgroup that the test starts from is limited itself")
+        file, unlimited = TOP_LIMITS[controller]
+        if not unlimited(int(harness.read_text(os.path.join(top, file)))):
+            harness.skip("the cgroup that is mounted here is limited itself")
         path = os.path.join(top, "rth-differential-%d" % os.getpid())
         for name, values in (("", {}),) + settings:
             path = os.path.join(path, name) if name else path

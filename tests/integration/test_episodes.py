@@ -366,6 +366,47 @@ class Left(EpisodeCase):
             self.take(again)  # behind the first look
             self.assertEqual(self.log(again, "episode.previous"), [], service)
 
+    def memory_is_short(self):
+        """A program with nine tenths of its limit, after its first episode."""
+        program = self.hooked([harness.host("memory_steps")], stdin=subprocess.PIPE,
+                              env={"RTHOOKS_MEMORY_LIMIT": "64MiB", "RTHOOKS_SERVICE": "steps"})
+        program.process.stdin.write(b"hold 57\n")
+        program.process.stdin.flush()
+        wait_until("an episode", lambda: self.list(program)["taken"] > 0)
+        return program
+
+    def test_only_who_did_not_come_to_an_end_by_itself_is_news(self):
+        first = self.memory_is_short()
+        first.process.stdin.close()
+        self.assertEqual(first.wait(), 0)
+        second = self.memory_is_short()
+        self.take(second)  # behind its first look
+        self.assertEqual(self.log(second, "episode.previous"), [])
+        second.signal(signal.SIGKILL)
+        second.wait()
+        third = self.idle(env={"RTHOOKS_SERVICE": "steps"})
+        message, = wait_until("the log", lambda: self.log(third, "episode.previous"))
+        self.assertIn("a previous run (pid %d, memory-" % second.pid, message)
+        self.assertNotIn("unfinished", message)
+
+    def test_what_was_taken_before_an_exec_is_the_same_processs(self):
+        first = self.hooked(
+            [harness.need("python3"), "-S", "-c", "import os\nheld = b'x' * (60 << 20)\n"
+             "os.read(0, 1)\nos.execv(%r, ['crowd', '1', '0'])" % harness.host("crowd")],
+            stdin=subprocess.PIPE,
+            env={"RTHOOKS_MEMORY_LIMIT": "72MiB", "RTHOOKS_SERVICE": "twice"})
+        wait_until("an episode", lambda: self.list(first)["taken"] > 0)
+        first.process.stdin.write(b"x")
+        first.process.stdin.flush()
+        wait_until("the exec", lambda: os.readlink("/proc/%d/exe" % first.pid).endswith("crowd"))
+        first.wait_for_admin(unix=False)
+        self.take(first)
+        first.process.stdin.close()
+        self.assertEqual(first.wait(), 0)
+        later = self.idle(env={"RTHOOKS_SERVICE": "twice"})
+        self.take(later)
+        self.assertEqual(self.log(later, "episode.previous"), [])
+
     def test_what_others_left_unfinished_is_not_mine_to_report(self):
         _, left = self.killed()
         other = self.idle()

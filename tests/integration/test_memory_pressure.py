@@ -4,6 +4,7 @@ lives on and stays useful; what dies anyway leaves evidence.
 
 Scaled down: `bench/run.py survival` has the long runs.
 """
+import contextlib
 import json
 import os
 import shutil
@@ -24,6 +25,18 @@ LIMIT_BYTES = 300 * MIB
 SECONDS = 10
 PEAK_SHARE, LIVE_SHARE = 0.97, 0.70
 TRANSITIONS_PER_MINUTE = 6
+RECLAIM_SHARE = 0.25  # of the processors, at SHED; CRITICAL is not to last
+
+
+def cpu_s(pid, name):
+    """CPU time of the threads of that name; 0 when the process is gone."""
+    total_ns = 0
+    with contextlib.suppress(OSError):
+        for tid in harness.tasks(pid):
+            task = "/proc/%d/task/%d/" % (pid, tid)
+            if harness.read_text(task + "comm") == name:
+                total_ns += int(harness.read_text(task + "schedstat").split()[0])
+    return total_ns / 1e9
 
 
 class Survival(LimitsCase):
@@ -40,25 +53,34 @@ class Survival(LimitsCase):
 
     def survives(self, threads, allocator):
         group = self.group(memory=LIMIT_BYTES)
-        program = self.cache(group, threads, allocator)
+        program = self.cache(group, threads, allocator, log="info")
+        start, reclaim_s = time.monotonic(), 0
         with cgroups.Watch(group) as watch:
             program.wait_for_admin(unix=False)
             memory = self.ask(program)
-            status = program.wait(SECONDS + 60)
-        self.assertEqual(status, 0, program.stderr()[-3000:])
+            while program.process.poll() is None:
+                self.assertLess(time.monotonic() - start, SECONDS + 60)
+                reclaim_s = max(reclaim_s, cpu_s(program.pid, "rth-reclaim"))
+                time.sleep(0.05)
+        took_s = time.monotonic() - start
+        self.assertEqual(program.process.returncode, 0, program.stderr()[-3000:])
         self.assertEqual(group.oom_kills(), 0)
         result = json.loads(program.stdout().splitlines()[-1])
         peak, live = watch.peak_bytes / LIMIT_BYTES, result["live_bytes"] / LIMIT_BYTES
-        print("%d threads, %s: inserted %.1f times the limit, peak %.1f %% (with page cache "
-              "%.1f %%), live %.1f %%, at least %.1f %%; %d looks; %r" % (
-                  threads, allocator, result["inserted_bytes"] / LIMIT_BYTES, 100 * peak,
-                  100 * group.max_usage() / LIMIT_BYTES, 100 * live,
-                  100 * result["live_min_bytes"] / LIMIT_BYTES, watch.samples, result))
+        reclaim = reclaim_s / took_s / len(os.sched_getaffinity(0))
+        print("%d threads, %s: inserted %.1f times the limit, %d refused; peak %.1f %% (with page "
+              "cache %.1f %%), live %.1f %%, at least %.1f %%; rth-reclaim %.1f %% of the processors"
+              % (threads, allocator, result["inserted_bytes"] / LIMIT_BYTES, result["refused"],
+                 100 * peak, 100 * group.max_usage() / LIMIT_BYTES, 100 * live,
+                 100 * result["live_min_bytes"] / LIMIT_BYTES, 100 * reclaim))
         self.assertEqual(memory["limit_bytes"], soft(LIMIT_BYTES))
         self.assertGreater(result["inserted_bytes"], 2 * LIMIT_BYTES)
         self.assertGreater(watch.samples, 20)
         self.assertLessEqual(peak, PEAK_SHARE)
         self.assertGreaterEqual(live, LIVE_SHARE)
+        self.assertLessEqual(reclaim, RECLAIM_SHARE)
+        self.assertLessEqual(program.stderr().count(b" event=memory.state "),
+                             TRANSITIONS_PER_MINUTE, program.stderr())
 
     def test_one_thread_on_glibc(self):  # serial
         self.survives(1, "glibc")
@@ -77,6 +99,21 @@ class Survival(LimitsCase):
 
     def test_eight_threads_on_tcmalloc(self):  # serial
         self.survives(8, "tcmalloc")
+
+    def test_reclaiming_stays_under_its_share_of_the_quota(self):  # serial
+        quota, seconds = 1.0, 5
+        group = self.group(cgroups.MEMORY, cgroups.CPU, memory=LIMIT_BYTES, cpus=quota)
+        program = self.cache(group, 8, "jemalloc", seconds=seconds)
+        start, reclaim_s = time.monotonic(), 0
+        while program.process.poll() is None:
+            reclaim_s = max(reclaim_s, cpu_s(program.pid, "rth-reclaim"))
+            time.sleep(0.05)
+        took_s = time.monotonic() - start
+        self.assertEqual(program.process.returncode, 0, program.stderr()[-3000:])
+        print("rth-reclaim took %.2f s of %.2f s at %g processors" % (reclaim_s, took_s, quota))
+        self.assertGreater(reclaim_s, 0)
+        # A quarter at SHED, half at CRITICAL; and a burst.
+        self.assertLessEqual(reclaim_s, 0.5 * quota * took_s + 0.1)
 
     def test_without_rthooks_it_is_killed(self):  # serial
         for threads, allocator in ((1, "glibc"), (8, "glibc"), (8, "jemalloc"), (8, "tcmalloc")):
@@ -143,7 +180,8 @@ class Evidence(LimitsCase):
                 path = os.path.join(folder, episode, name)
                 if name.startswith("heap") and os.path.getsize(path) > 0:
                     found[episode] = self.top(path)
-        print({episode: rows[:2] for episode, rows in found.items()})
+        for episode, rows in found.items():
+            print(episode, [(row["function"], row["flat"]) for row in rows[:2]])
         self.assertTrue(found, "no heap profile in %r" % episodes)
         for rows in found.values():
             self.assertEqual(rows[0]["function"], "grow_the_session_table", rows[:4])

@@ -374,6 +374,19 @@ static void where_nothing_can_be_written_nothing_is_left(void **state)
     tear_down();
 }
 
+static void a_number_that_is_taken_gives_way_to_the_next(void **state)
+{
+    (void)state;
+    set_up();
+    assert_int_equal(rth__episode_name_make(5, 6, 1, "test", &record.name), 0);
+    assert_int_equal(mkdirat(folder_fd, "episode-5-6-1-test", 0700), 0);
+    assert_int_equal(mkdirat(folder_fd, "episode-5-6-2-test.partial", 0700), 0);
+    assert_int_equal(COLLECT("small"), 0);
+    assert_string_equal(record.name.id, "episode-5-6-3-test");
+    assert_int_equal(size_of("small.txt"), 6);
+    tear_down();
+}
+
 static void a_killed_process_leaves_a_folder_that_can_be_read(void **state)
 {
     (void)state;
@@ -440,5 +453,6 @@ RTH_TEST_MAIN(cmocka_unit_test(what_is_asked_for_becomes_files_with_ends_that_vi
               cmocka_unit_test(it_takes_no_longer_than_it_may),
               cmocka_unit_test(a_limit_of_the_filesystem_leaves_one_out_and_says_so),
               cmocka_unit_test(where_nothing_can_be_written_nothing_is_left),
+              cmocka_unit_test(a_number_that_is_taken_gives_way_to_the_next),
               cmocka_unit_test(a_killed_process_leaves_a_folder_that_can_be_read),
               cmocka_unit_test(the_document_is_what_the_format_says))

@@ -261,6 +261,7 @@ static void what_another_process_of_the_family_has_just_taken_is_enough(void **s
     assert_true(other >= 0);
     if (other == 0) {
         char byte;
+        (void)close(others[1]);
         (void)!read(others[0], &byte, 1);
         _exit(0);
     }
@@ -284,17 +285,22 @@ static void what_another_process_of_the_family_has_just_taken_is_enough(void **s
     tear_down();
 }
 
-static void without_a_thread_it_is_refused_and_may_be_asked_for_again(void **state)
+static void what_comes_before_the_threads_is_kept_until_they_are_there(void **state)
 {
     (void)state;
     set_up();
     go_on = 1;
     rth__work_stop(NULL);
-    assert_int_equal(rth__episode_trigger(&quick, "first"), -EAGAIN);
-    assert_int_equal(counts().refused[RTH_EPISODE_REFUSED_NO_THREAD], 1);
+    rth__episode_take_tick(); /* nothing waits */
+    assert_int_equal(rth__episode_trigger(&quick, "first"), 0);
+    rth__episode_take_tick(); /* still nobody */
+    assert_int_equal(rth__episode_trigger(&slow, "second"), -EBUSY);
     start_work();
-    assert_int_equal(rth__episode_trigger(&slow, "second"), 0);
+    assert_int_equal(counts().taken, 0);
+    rth__episode_take_tick();
     wait_for_taken(1);
+    assert_int_equal(rth__episode_trigger(&slow, "third"), 0);
+    wait_for_taken(2);
     tear_down();
 }
 
@@ -334,6 +340,6 @@ RTH_TEST_MAIN(cmocka_unit_test(the_same_trigger_waits_half_a_minute_and_others_d
               cmocka_unit_test(while_one_is_collected_no_other_begins),
               cmocka_unit_test(in_danger_none_begins_and_the_one_that_is_collected_ends),
               cmocka_unit_test(what_another_process_of_the_family_has_just_taken_is_enough),
-              cmocka_unit_test(without_a_thread_it_is_refused_and_may_be_asked_for_again),
+              cmocka_unit_test(what_comes_before_the_threads_is_kept_until_they_are_there),
               cmocka_unit_test(a_row_that_does_not_run_has_no_folder),
               cmocka_unit_test(an_episode_of_memory_is_marked_when_its_process_ends_by_itself))

@@ -311,6 +311,7 @@ static int enter(const char *folder)
 static void a_cgroup_that_is_removed_is_told(void **state)
 {
     struct rth_cgroup_memory_usage usage;
+    struct rth_cgroups now;
     char folder[128], home[1100];
     (void)state;
     int live_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -333,6 +334,10 @@ static void a_cgroup_that_is_removed_is_told(void **state)
     assert_int_equal(rth__cgroup_watch_usage_read(&watch, &usage), -ENODEV);
     assert_int_equal(rth__cgroup_watch_usage_read_all(&watch, &usage), -ENODEV);
     assert_int_equal(rth__cgroup_watch_refresh(&watch), -ESTALE);
+    /* As if the process had not been moved before. */
+    assert_int_equal(rth__cgroups_find(live_fd, 0, &now), 0);
+    watch.cgroups.membership = now.membership;
+    assert_int_equal(rth__cgroup_watch_refresh(&watch), -ENODEV);
     rth__cgroup_watch_close(&watch);
     assert_int_equal(close(live_fd), 0);
 }
