@@ -8,16 +8,18 @@
  * Shape: who may have one now (take.c), where (folder.c), the collector (collect.c) with its file
  * (file.c) and document (record.c), what of all episodes is kept (store.c), what an earlier process
  * left (previous.c), and the routes (routes.c). Artefacts are found by name in the capability
- * table: what a later capability can write, an episode can have. Threads: any of ours may trigger;
- * the rest happens on rth-work, one item per episode (on rth-admin in an adopted child, which
- * collects under its own pid). Locks: RTH_RANK_EPISODE for who may have one and the counts, for
- * nanoseconds. Nothing is kept open between two episodes. Failure: a folder that cannot be used
- * leads to the next one, an artefact that fails, does not fit or takes too long is left out with
- * the reason, a killed process leaves a readable folder. What is refused is counted by cause. A
- * folder in memory is always refused: the file would be charged to the cgroup that is full.
- * Collecting stops in the danger zone, and before a tenth of the filesystem would be in use that
- * others may need. Cost: 64 KiB of memory, there from the start; a look at three folders a minute;
- * an episode: what its artefacts cost, at most 64 MiB of files and 30 s, at most 256 MiB in all.
+ * table: what a later capability can write, an episode can have.
+ * Threads: any of ours may trigger; the rest happens on rth-work, one item per episode (on
+ * rth-admin in an adopted child, which collects under its own pid). A trigger before they are up
+ * waits for them. Nothing is kept open between two episodes.
+ * Locks: RTH_RANK_EPISODE for who may have one and the counts, for nanoseconds.
+ * Failure: a folder that cannot be used leads to the next one, an artefact that fails, does not fit
+ * or takes too long is left out with the reason, a killed process leaves a readable folder. What is
+ * refused is counted by cause. A folder in memory is always refused: the file would be charged to
+ * the cgroup that is full. Collecting stops in the danger zone, and where the filesystem would have
+ * less than a tenth free.
+ * Cost: 64 KiB of memory from the first tick on; a look at three folders a minute; an episode: what
+ * its artefacts cost, at most 64 MiB of files and 30 s, at most 256 MiB in all.
  */
 #include "episode/episode.h"
 

@@ -70,8 +70,7 @@ static int start(char *ret_reason, size_t reason_size)
     (void)rth__in_force_platform(rth__sampler_watch());
     struct rth_budget budget;
     rth__in_force_read(&budget);
-    (void)rth__reclaim_start(rth__limits_return_is_lazy(),
-                             budget.memory_limit_bytes,
+    (void)rth__reclaim_start(rth__limits_return_is_lazy(), budget.memory_limit_bytes,
                              budget.cpu_limit > 0 ? budget.cpu_limit : (double)budget.affinity);
     (void)rth__look(root_fd, now_ns, true);
     rth__sampler_close();
@@ -163,8 +162,9 @@ unsigned rth_cpu_workers(void)
     if (workers != 0)
         return workers;
     cpu_set_t processors; /* nothing was started: what the kernel lets it run on */
-    int count =
-        sched_getaffinity(0, sizeof(processors), &processors) == 0 ? CPU_COUNT(&processors) : 1;
+    long count = sched_getaffinity(0, sizeof(processors), &processors) == 0
+                     ? CPU_COUNT(&processors)
+                     : sysconf(_SC_NPROCESSORS_ONLN); /* more than the set has room for */
     return count > 0 ? (unsigned)count : 1;
 }
 

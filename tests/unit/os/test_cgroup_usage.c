@@ -79,6 +79,7 @@ static void what_is_not_there_or_malformed_is_told_apart(void **state)
     struct rth_cgroup_memory_usage usage = {.current_bytes = 77};
     (void)state;
     assert_int_equal(usage_of("v2_private_namespace", 2, S "/gone", &usage), -ENODEV);
+    assert_int_equal(usage_of("v2_private_namespace", 2, S "/memory.max", &usage), -ENODEV);
     assert_int_equal(usage_of("root_cgroup_of_the_machine", 2, S, &usage), -ENOENT);
     assert_int_equal(usage_of("malformed_numbers", 2, S "/a", &usage), -EBADMSG);
     assert_int_equal(usage_of("malformed_numbers", 2, S "/a/b/c", &usage), -EBADMSG);
