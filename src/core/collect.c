@@ -82,11 +82,12 @@ static void collect_main(void *userdata)
         uint32_t seen = atomic_load_explicit(&wakes, memory_order_acquire);
         int64_t looked_ns = rth__clock_monotonic_ns_sigsafe();
         int64_t next_ns = sample_rows(all);
-        pause_until(looked_ns + SPACING_NS);
         while (!must_stop() && seen == atomic_load_explicit(&wakes, memory_order_acquire) &&
                rth__futex_wait_sigsafe(&wakes, seen, next_ns) != -ETIMEDOUT)
             ;
         all = seen != atomic_load_explicit(&wakes, memory_order_acquire);
+        if (all)
+            pause_until(looked_ns + SPACING_NS);
     }
 }
 

@@ -35,9 +35,9 @@
 #define UNSEEN_BYTES_MIN       (INT64_C(1) << 20)
 #define TARGET_DIVISOR         256
 /* Overhead of the allocator: learned from so many bytes, and no more than that. */
-#define FILLED_BYTES_MIN ((double)(16 << 20))
-#define OVERHEAD_MAX     1.5
-#define TARGET_MARGIN_MAX      (INT64_C(16) << 20)
+#define FILLED_BYTES_MIN  ((double)(16 << 20))
+#define OVERHEAD_MAX      1.5
+#define TARGET_MARGIN_MAX (INT64_C(16) << 20)
 /* What somebody asks for by mistake must not run the sums over. */
 #define REQUEST_BYTES_MAX (UINT64_C(1) << 60)
 
@@ -62,6 +62,7 @@ static _Atomic int64_t usable_shown, purgeable_shown;
 /* By rth-reclaim. */
 static _Atomic bool purged_said, distrust_said;
 static _Atomic bool gives_nothing_back;
+static bool is_child; /* adopted */
 static _Atomic uint64_t freed_before_purge;
 
 static void count_up(_Atomic uint64_t *counter, uint64_t amount)
@@ -164,9 +165,9 @@ void rth__admission_look(const struct rth_memory_now *now)
     if (atomic_exchange_explicit(&distrust_said, false, memory_order_relaxed))
         rth__room_distrusted(&ledger);
     if (atomic_exchange_explicit(&purged_said, false, memory_order_acquire))
-        rth__room_purged(
-            &ledger, freed - atomic_load_explicit(&freed_before_purge, memory_order_relaxed),
-            !atomic_load_explicit(&gives_nothing_back, memory_order_relaxed));
+        rth__room_purged(&ledger,
+                         freed - atomic_load_explicit(&freed_before_purge, memory_order_relaxed),
+                         !atomic_load_explicit(&gives_nothing_back, memory_order_relaxed));
     room_new -= ledger.waste_bytes - waste_before;
     atomic_store_explicit(&usable_shown, ledger.free_bytes - ledger.waste_bytes,
                           memory_order_relaxed);
@@ -180,9 +181,9 @@ void rth__admission_look(const struct rth_memory_now *now)
         memory_order_relaxed);
     atomic_store_explicit(&refuse_below, -(now->critical_bytes - now->limit_bytes) / 2,
                           memory_order_relaxed);
-    int64_t below_critical = now->critical_bytes - now->usage_bytes;
-    atomic_store_explicit(&unseen_max,
-                          below_critical > UNSEEN_BYTES_MIN ? below_critical : UNSEEN_BYTES_MIN,
+    /* With what the allocator puts on top. */
+    int64_t most = (int64_t)((double)(now->critical_bytes - now->usage_bytes) / OVERHEAD_MAX);
+    atomic_store_explicit(&unseen_max, most > UNSEEN_BYTES_MIN ? most : UNSEEN_BYTES_MIN,
                           memory_order_relaxed);
     atomic_store_explicit(&unseen, 0, memory_order_relaxed);
     /* What was taken and given back meanwhile stays so. */
@@ -202,10 +203,10 @@ uint64_t rth__admission_shrink_begin(uint64_t least_bytes, uint64_t batch_bytes,
                                      uint64_t most_bytes)
 {
     int64_t missing = -load(&room) - load(&shrinking);
-    uint64_t wanted = missing <= 0                          ? 0
-                      : (uint64_t)missing < batch_bytes     ? batch_bytes
-                      : (uint64_t)missing > most_bytes ? most_bytes
-                                                            : (uint64_t)missing;
+    uint64_t wanted = missing <= 0                      ? 0
+                      : (uint64_t)missing < batch_bytes ? batch_bytes
+                      : (uint64_t)missing > most_bytes  ? most_bytes
+                                                        : (uint64_t)missing;
     if (wanted < least_bytes)
         wanted = least_bytes;
     atomic_fetch_add_explicit(&shrinking, (int64_t)wanted, memory_order_relaxed);
@@ -256,8 +257,8 @@ static void reclaim_directly(int64_t size_bytes)
         batch = DIRECT_BATCH_BYTES_MIN;
     int64_t begun_ns = rth__clock_monotonic_ns_sigsafe(), begun_cpu_ns = own_cpu_ns();
     struct rth_shrink_request request = {
-        .wanted_bytes = rth__admission_shrink_begin((uint64_t)size_bytes, (uint64_t)batch,
-                                                    4 * (uint64_t)batch),
+        .wanted_bytes =
+            rth__admission_shrink_begin((uint64_t)size_bytes, (uint64_t)batch, 4 * (uint64_t)batch),
         .deadline_ns = begun_ns + DIRECT_DEADLINE_NS,
         .is_direct = true,
     };
@@ -290,8 +291,8 @@ static bool is_seen(int64_t size_bytes)
     int64_t most = load(&unseen_max);
     if (before + size_bytes <= most / 2)
         return true;
-    if (!rth__collect_is_running())
-        return true; /* an adopted child's looks are a second apart */
+    if (is_child)
+        return true; /* its looks are a second apart */
     if (before <= most / 2)
         rth__collect_wake_sigsafe();
     return before + size_bytes <= most || wait_for_look();
@@ -337,6 +338,8 @@ int rth_memory_admit(enum rth_memory_class memory_class, uint64_t size_bytes)
     if (is_stopped || is_refused(memory_class, left)) {
         atomic_fetch_sub_explicit(&outstanding, size, memory_order_relaxed);
         atomic_fetch_add_explicit(&room, size, memory_order_relaxed);
+        if (memory_class != RTH_MEMORY_HEALTH)
+            atomic_fetch_sub_explicit(&unseen, size, memory_order_relaxed);
         count_up(&refused, 1);
         give_back_own();
         return -EAGAIN;
@@ -406,6 +409,7 @@ void rth__admission_child_reset(void)
     for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
         atomic_store_explicit(counters[i], 0, memory_order_relaxed);
     rth__latency_clear(&pauses);
+    is_child = true;
     atomic_store_explicit(&purged_said, false, memory_order_relaxed);
     atomic_store_explicit(&distrust_said, false, memory_order_relaxed);
     atomic_store_explicit(&shrinking, 0, memory_order_relaxed);

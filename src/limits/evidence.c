@@ -65,11 +65,11 @@ void rth__evidence_reset(void)
     danger_said = -1;
 }
 
-void rth__evidence_danger(const struct rth_memory_look *look, int state)
+/* EXHAUSTED is none by itself: it may last, halfway to the hard limit, and is worth evidence. */
+void rth__evidence_danger(const struct rth_memory_look *look)
 {
-    bool is_near = look->hard_bytes != INT64_MAX && look->usage_bytes >= 0 &&
-                   look->usage_bytes >= look->hard_bytes - look->hard_bytes / 100;
-    int is_in_danger = is_near || state >= RTH_MEMORY_EXHAUSTED;
+    int is_in_danger = look->hard_bytes != INT64_MAX && look->usage_bytes >= 0 &&
+                       look->usage_bytes >= look->hard_bytes - look->hard_bytes / 100;
     if (is_in_danger == danger_said)
         return;
     danger_said = is_in_danger;

@@ -10,7 +10,7 @@
 void rth__evidence_of_state(const struct rth_memory_transition *transition);
 void rth__evidence_of_prediction(const struct rth_memory_look *look, int64_t growth_bytes_per_s);
 /* Collecting ends where writing a file may be what kills. At each look. */
-void rth__evidence_danger(const struct rth_memory_look *look, int state);
+void rth__evidence_danger(const struct rth_memory_look *look);
 void rth__evidence_reset(void);
 /* The artefact "cgroup": the files of the cgroups that decide, as they are. */
 struct rth_call;

@@ -31,6 +31,10 @@
 /* While the platform says that memory is short, and for as long after it. */
 #define PRESSED_NS        (1 * RTH_NS_PER_S)
 #define PRESSED_PERIOD_NS (10 * RTH_NS_PER_MS)
+/* Where no hook reports, usage may rise by so much a second between two looks; and faster than this
+ * they need not come for it. */
+#define LEAP_BYTES_PER_S (1024.0 * 1024 * 1024)
+#define LEAP_PERIOD_NS   (10 * RTH_NS_PER_MS)
 /* Of the line in the hooks: no shorter budgets than these, however near a threshold is. */
 #define BUDGET_MIN_BYTES  (INT64_C(1) << 20)
 #define BUDGET_PART       256
@@ -44,6 +48,7 @@ static int64_t refreshed_ns, pressed_until_ns;
 static int said_error; /* what was logged of a failing look; 0: nothing */
 static bool was_predicted;
 static bool hooks_are_watched; /* a budget was set */
+static bool hooks_report;      /* they have, ever */
 static unsigned backoff;
 static uint64_t budget_bytes;
 static int64_t budget_usage_bytes; /* when it was set */
@@ -209,6 +214,19 @@ static void note_pressure(const struct rth_memory_look *look)
         pressed_until_ns = look->now_ns + PRESSED_NS;
 }
 
+/* What brings a look in time although nobody says that memory is being taken. */
+static int64_t unreported_period_ns(const struct rth_memory_look *look)
+{
+    struct rth_memory_thresholds thresholds;
+    rth__memory_thresholds(look->limit_bytes, look->hard_bytes, &thresholds);
+    double headroom_bytes =
+        (double)rth__memory_headroom_bytes(&thresholds, look->hard_bytes, look->usage_bytes);
+    double period_ns = headroom_bytes * (double)RTH_NS_PER_S / (4 * LEAP_BYTES_PER_S);
+    return period_ns > (double)RTH_MEMORY_PERIOD_MAX_NS ? RTH_MEMORY_PERIOD_MAX_NS
+           : period_ns > (double)LEAP_PERIOD_NS         ? (int64_t)period_ns
+                                                        : LEAP_PERIOD_NS;
+}
+
 static int64_t period_of(const struct rth_memory_look *look, bool is_tick)
 {
     if (is_tick)
@@ -216,6 +234,10 @@ static int64_t period_of(const struct rth_memory_look *look, bool is_tick)
     if (look->limit_bytes == NONE)
         return UNLIMITED_NS;
     int64_t period_ns = rth__memory_machine_period_ns(&machine, look);
+    hooks_report = hooks_report || rth__pressure_reported_bytes() != 0;
+    int64_t unreported_ns = hooks_report ? period_ns : unreported_period_ns(look);
+    if (period_ns > unreported_ns)
+        period_ns = unreported_ns;
     bool is_pressed = look->now_ns < pressed_until_ns && period_ns > PRESSED_PERIOD_NS;
     return is_pressed ? PRESSED_PERIOD_NS : period_ns;
 }
@@ -257,7 +279,7 @@ int64_t rth__look(int root_fd, int64_t now_ns, bool is_tick)
     int from = machine.state;
     bool changed = rth__memory_machine_look(&machine, &look);
     machine.period_ns = period_of(&look, is_tick);
-    rth__evidence_danger(&look, machine.state);
+    rth__evidence_danger(&look);
     publish(&look, &reading);
     if (changed)
         note_transition(from, &look, &reading, &counts);
@@ -300,7 +322,7 @@ void rth__look_reset(void)
     memset(&view_next, 0, sizeof(view_next));
     refreshed_ns = pressed_until_ns = 0;
     said_error = 0;
-    was_predicted = hooks_are_watched = false;
+    was_predicted = hooks_are_watched = hooks_report = false;
     backoff = 0;
     budget_bytes = 0;
 }

@@ -30,7 +30,8 @@ bool rth__purge_model_allows(const struct rth_purge_model *model, int64_t now_ns
 {
     if (model->ended_ns == 0)
         return true;
-    int spacing = is_pressing ? RTH_PURGE_SPACING_PRESSING
+    int spacing = state >= RTH_MEMORY_CRITICAL ? RTH_PURGE_SPACING_CRITICAL
+                  : is_pressing                ? RTH_PURGE_SPACING_PRESSING
                   : state >= RTH_MEMORY_SHED   ? RTH_PURGE_SPACING_SHED
                                                : RTH_PURGE_SPACING;
     int64_t spacing_ns = model->cost_ns * spacing;

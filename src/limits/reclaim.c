@@ -43,10 +43,10 @@
 #define JOIN_LIMIT_NS (5 * RTH_NS_PER_S)
 #define LOOK_LIMIT_NS (50 * RTH_NS_PER_MS) /* for a look that was asked for */
 #define REST_NS       (1 * RTH_NS_PER_S)
-#define REST_DIVISOR  256                  /* growth by less of the limit is rest */
-#define STEP_DIVISOR  16                   /* of the limit: given up at once at rest */
-#define DISTRUST_NS    (250 * RTH_NS_PER_MS)
-#define FRUITLESS_MAX  2 /* purges: then the allocator gives nothing back */
+#define REST_DIVISOR  256 /* growth by less of the limit is rest */
+#define STEP_DIVISOR  16  /* of the limit: given up at once at rest */
+#define DISTRUST_NS   (250 * RTH_NS_PER_MS)
+#define FRUITLESS_MAX 2                    /* purges: then the allocator gives nothing back */
 #define BARREN_NS     (50 * RTH_NS_PER_MS) /* between two passes that count as barren */
 #define BARREN_MAX    3
 #define BACKGROUND_NS (30 * RTH_NS_PER_S) /* between purges while memory is OK */
@@ -282,9 +282,7 @@ static uint64_t shrink_if_missing(struct rth_reclaim_view *view)
     if (wanted == 0)
         return 0;
     int64_t begun_ns = rth__clock_monotonic_ns_sigsafe(), begun_cpu_ns = own_cpu_ns();
-    int64_t limit_ms = rth__plan_is_pressing(view)      ? 50
-                       : view->state >= RTH_MEMORY_SHED ? 20
-                                                        : 10;
+    int64_t limit_ms = rth__plan_is_pressing(view) ? 50 : view->state >= RTH_MEMORY_SHED ? 20 : 10;
     struct rth_shrink_request request = {
         .wanted_bytes = rth__admission_shrink_begin(least, 0, wanted),
         .deadline_ns = begun_ns + limit_ms * RTH_NS_PER_MS,

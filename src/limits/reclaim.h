@@ -18,9 +18,10 @@ struct rth_json;
 void rth__reclaim_attach(const void *serving_malloc);
 /* At start, on the host's thread: finds the allocators' functions (the loader is asked here and
  * nowhere else); where there is a limit, caps the caches of glibc and gperftools and starts
- * rth-reclaim parked (else it starts with the first shrinker). limit_bytes: INT64_MAX: none. lazy: freed memory may stay until it is wanted
- * (RTHOOKS_RETURN=lazy). cpu_limit: processors of the quota, the affinity where there is none.
- * 0 or a negative errno: then there is no thread, and all else works. */
+ * rth-reclaim parked (else it starts with the first shrinker). limit_bytes: INT64_MAX: none. lazy:
+ * freed memory may stay until it is wanted (RTHOOKS_RETURN=lazy). cpu_limit: processors of the
+ * quota, the affinity where there is none. 0 or a negative errno: then there is no thread, and all
+ * else works. */
 int rth__reclaim_start(bool lazy, int64_t limit_bytes, double cpu_limit);
 void rth__reclaim_stop(void);
 void rth__reclaim_child_reset(void);

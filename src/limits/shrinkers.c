@@ -40,7 +40,8 @@ struct rth_shrinker {
     /* Since it was added. */
     _Atomic uint64_t calls, claimed_bytes, seen_bytes, held_bytes;
     /* Of calls by rth-reclaim. */
-    _Atomic uint32_t zeros, demotions;
+    _Atomic uint32_t zeros, lies; /* in a row: nothing freed; nothing of it seen */
+    _Atomic uint32_t demotions;
     _Atomic int64_t demoted_until_ns;
     _Atomic uint64_t judged_bytes; /* claimed in the last request */
 };
@@ -109,24 +110,33 @@ static bool is_demoted(const struct rth_shrinker *shrinker, int64_t now_ns)
     return now_ns < atomic_load_explicit(&shrinker->demoted_until_ns, memory_order_relaxed);
 }
 
+static void forgive(struct rth_shrinker *shrinker)
+{
+    atomic_store_explicit(&shrinker->zeros, 0, memory_order_relaxed);
+    atomic_store_explicit(&shrinker->lies, 0, memory_order_relaxed);
+    atomic_store_explicit(&shrinker->demotions, 0, memory_order_relaxed);
+    atomic_store_explicit(&shrinker->demoted_until_ns, 0, memory_order_relaxed);
+}
+
 static void yielded(struct rth_shrinker *shrinker)
 {
     atomic_store_explicit(&shrinker->zeros, 0, memory_order_relaxed);
-    atomic_store_explicit(&shrinker->demotions, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&shrinker->lies, memory_order_relaxed) == 0)
+        atomic_store_explicit(&shrinker->demotions, 0, memory_order_relaxed);
 }
 
-static void yielded_nothing(struct rth_shrinker *shrinker)
+/* fruitless: the counter of this kind. */
+static void yielded_nothing(struct rth_shrinker *shrinker, _Atomic uint32_t *fruitless)
 {
-    if (atomic_fetch_add_explicit(&shrinker->zeros, 1, memory_order_relaxed) + 1 <
-        RTH_SHRINKER_ZEROS_MAX)
+    if (atomic_fetch_add_explicit(fruitless, 1, memory_order_relaxed) + 1 < RTH_SHRINKER_ZEROS_MAX)
         return;
-    atomic_store_explicit(&shrinker->zeros, 0, memory_order_relaxed);
     uint32_t times = atomic_fetch_add_explicit(&shrinker->demotions, 1, memory_order_relaxed);
     int64_t wait_ns = RTH_SHRINKER_DEMOTED_NS << (times < 10 ? times : 10);
     if (wait_ns > RTH_SHRINKER_DEMOTED_MAX_NS)
         wait_ns = RTH_SHRINKER_DEMOTED_MAX_NS;
     atomic_store_explicit(&shrinker->demoted_until_ns, rth__clock_monotonic_ns_sigsafe() + wait_ns,
                           memory_order_relaxed);
+    atomic_store_explicit(fruitless, 0, memory_order_relaxed);
 }
 
 void rth__shrinkers_judge(uint64_t claimed_bytes, uint64_t seen_bytes)
@@ -142,7 +152,9 @@ void rth__shrinkers_judge(uint64_t claimed_bytes, uint64_t seen_bytes)
             atomic_exchange_explicit(&shrinker->judged_bytes, 0, memory_order_relaxed);
         add(&shrinker->seen_bytes, (uint64_t)((double)claimed * share));
         if (claimed != 0 && share < 0.01)
-            yielded_nothing(shrinker);
+            yielded_nothing(shrinker, &shrinker->lies);
+        else if (claimed != 0)
+            atomic_store_explicit(&shrinker->lies, 0, memory_order_relaxed);
         leave(shrinker);
     }
 }
@@ -164,7 +176,7 @@ static uint64_t call_one(struct rth_shrinker *shrinker, uint64_t wanted_bytes,
     if (freed != 0)
         yielded(shrinker);
     else if (!request->is_direct) /* a direct one may have met another at the cache's lock */
-        yielded_nothing(shrinker);
+        yielded_nothing(shrinker, &shrinker->zeros);
     return freed;
 }
 
@@ -243,7 +255,7 @@ static uint64_t share_of(const struct round *round, uint64_t held_bytes, uint64_
 {
     unsigned known = round->count - round->unknown;
     if (known == 0)
-        return wanted_bytes / round->count + 1;
+        return (wanted_bytes + round->count - 1) / round->count;
     double mean = (double)round->known_bytes / known;
     double all = (double)round->known_bytes + mean * round->unknown;
     double own_bytes = held_bytes == UINT64_MAX ? mean : (double)held_bytes;
@@ -344,8 +356,7 @@ static void fill(struct rth_shrinker *shrinker, const struct rth_shrinker_opts *
     store(&shrinker->seen_bytes, 0);
     store(&shrinker->held_bytes, 0);
     store(&shrinker->judged_bytes, 0);
-    yielded(shrinker);
-    atomic_store_explicit(&shrinker->demoted_until_ns, 0, memory_order_relaxed);
+    forgive(shrinker);
 }
 
 int rth_shrinker_add(const struct rth_shrinker_opts *opts, struct rth_shrinker **ret_shrinker)
@@ -407,8 +418,7 @@ void rth__shrinkers_child_reset(void)
         store(&shrinker->calls, 0);
         store(&shrinker->claimed_bytes, 0);
         store(&shrinker->seen_bytes, 0);
-        yielded(shrinker);
-        atomic_store_explicit(&shrinker->demoted_until_ns, 0, memory_order_relaxed);
+        forgive(shrinker);
     }
     store(&calls_count, 0);
 }

@@ -75,12 +75,12 @@ static int state_above(int state)
                                           : state;
 }
 
-static bool enter(struct rth_memory_machine *machine, int state, int64_t now_ns)
+static bool enter(struct rth_memory_machine *machine, int state)
 {
+    machine->is_ending = false;
     if (machine->state == state)
         return false;
     machine->state = state;
-    machine->entered_ns = now_ns;
     return true;
 }
 
@@ -121,7 +121,7 @@ static bool look_failed(struct rth_memory_machine *machine, const struct rth_mem
         return false;
     machine->is_stale = true;
     machine->is_predicted = false;
-    return enter(machine, state_above(machine->state), look->now_ns);
+    return enter(machine, state_above(machine->state));
 }
 
 bool rth__memory_machine_look(struct rth_memory_machine *machine,
@@ -133,6 +133,7 @@ bool rth__memory_machine_look(struct rth_memory_machine *machine,
         machine->period_ns = RTH_MEMORY_PERIOD_MAX_NS;
     if (look->usage_bytes < 0 && look->limit_bytes != NONE)
         return look_failed(machine, look);
+    bool was_stale = machine->is_stale;
     machine->is_stale = false;
     if (look->usage_bytes >= 0)
         note_growth(machine, look);
@@ -140,20 +141,24 @@ bool rth__memory_machine_look(struct rth_memory_machine *machine,
     rth__memory_thresholds(look->limit_bytes, look->hard_bytes, &thresholds);
     machine->is_predicted = look->usage_bytes >= 0 && predict(machine, &thresholds);
     if (look->limit_bytes == NONE)
-        return enter(machine, RTH_MEMORY_OK, look->now_ns);
+        return enter(machine, RTH_MEMORY_OK);
 
     int seen = state_of(&thresholds, look->usage_bytes);
     if (seen == RTH_MEMORY_CRITICAL && look->is_futile)
         seen = RTH_MEMORY_EXHAUSTED;
     if (seen > machine->state)
-        return enter(machine, seen, look->now_ns);
-    if (seen == machine->state || look->now_ns - machine->entered_ns < RTH_MEMORY_DWELL_NS)
-        return false;
+        return enter(machine, seen);
     bool yields_again = machine->state == RTH_MEMORY_EXHAUSTED && !look->is_futile;
-    if (!yields_again &&
-        look->usage_bytes >= begins_at(&thresholds, machine->state) - thresholds.leave_bytes)
+    int64_t end_bytes = begins_at(&thresholds, machine->state) - thresholds.leave_bytes;
+    if (seen == machine->state || (look->usage_bytes >= end_bytes && !yields_again)) {
+        machine->is_ending = false;
         return false;
-    return enter(machine, state_below(machine->state), look->now_ns);
+    }
+    if (!machine->is_ending)
+        machine->ending_ns = look->now_ns - (was_stale ? RTH_MEMORY_DWELL_NS : 0);
+    machine->is_ending = true;
+    return look->now_ns - machine->ending_ns >= RTH_MEMORY_DWELL_NS &&
+           enter(machine, state_below(machine->state));
 }
 
 int64_t rth__memory_headroom_bytes(const struct rth_memory_thresholds *thresholds,

@@ -8,9 +8,10 @@
  *
  * M is the limit, L the hard limit. ELEVATED begins at 0.9 M, SHED at M, CRITICAL halfway from M to
  * L (at 1.05 M without an L), EXHAUSTED when reclaiming yields nothing at CRITICAL. Up at once,
- * over any number of states; down one state per look, once the state has lasted 250 ms and usage is
- * 5 % of M below where it began. When looks fail for more than four periods the state is one level
- * up (but not EXHAUSTED, which says something of reclaiming) until one succeeds.
+ * over any number of states; down one state at a time, once usage has been 5 % of M below where the
+ * state began for 250 ms on end: what a purge brings for a moment is no end. When looks fail for
+ * more than four periods the state is one level up (but not EXHAUSTED, which says something of
+ * reclaiming) until one succeeds.
  */
 
 #include <stdbool.h>
@@ -44,10 +45,11 @@ struct rth_memory_look {
 struct rth_memory_machine {
     int state; /* enum rth_memory_state */
     bool is_stale;
-    int64_t entered_ns; /* the state */
-    int64_t begun_ns;   /* the first look; 0: none */
-    int64_t read_ns;    /* the last look that succeeded; 0: none */
-    int64_t period_ns;  /* asked for by the last look; 0: none */
+    bool is_ending; /* all looks since ending_ns saw what ends the state */
+    int64_t ending_ns;
+    int64_t begun_ns;  /* the first look; 0: none */
+    int64_t read_ns;   /* the last look that succeeded; 0: none */
+    int64_t period_ns; /* asked for by the last look; 0: none */
     /* Two averages of growth: of the last tenth of a second, and of the last second. */
     int64_t usage_bytes; /* of read_ns */
     double fast_bytes_per_s, slow_bytes_per_s;

@@ -6,6 +6,7 @@
 
 #include "helper/temp_folder.h"
 #include "limits/in_force.h"
+#include "core/pressure.h"
 #include "limits/look.h"
 #include "limits/memory.h"
 #include "limits/publish.h"
@@ -165,6 +166,7 @@ static void the_last_32_transitions_are_kept(void **state)
     for (int i = 0; i < 40; i++) {
         put_bytes("sys/fs/cgroup/app/memory.current", i % 2 == 0 ? 820 * MIB : 300 * MIB);
         (void)look_after(S / 2);
+        (void)look_after(S / 2); /* down takes two looks */
     }
     assert_false(rth__look_transition(7, &transition));
     assert_true(rth__look_transition(8, &transition));
@@ -185,7 +187,7 @@ static void a_limit_that_changes_is_followed_within_a_second(void **state)
     put_bytes("sys/fs/cgroup/app/memory.max", 2000 * MIB);
     (void)look_after(S);
     assert_int_equal(published().limit_bytes, 1800 * MIB);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 5; i++)
         (void)look_after(S);
     assert_int_equal(published().state, RTH_MEMORY_OK);
     put("sys/fs/cgroup/app/memory.max", "max\n");
@@ -270,7 +272,9 @@ static void growth_brings_the_next_look_nearer(void **state)
 {
     (void)state;
     make_tree(1000 * MIB, 300 * MIB);
-    assert_int_equal(look_after(0), S / 4);
+    (void)look_after(0);
+    rth__pressure_report_sigsafe(1);
+    assert_int_equal(look_after(S / 100), S / 4);
     int64_t period_ns = S / 4;
     for (int64_t usage = 300; usage < 800; usage += 10) {
         put_bytes("sys/fs/cgroup/app/memory.current", usage * MIB);
@@ -278,6 +282,17 @@ static void growth_brings_the_next_look_nearer(void **state)
     }
     assert_true(period_ns < S / 50);
     assert_true(period_ns >= RTH_MEMORY_PERIOD_MIN_NS);
+    end_tree();
+}
+
+static void where_no_hook_reports_looks_come_in_time_for_a_leap(void **state)
+{
+    (void)state;
+    make_tree(1000 * MIB, 298 * MIB); /* 512 MiB below ELEVATED: an eighth of a second */
+    assert_int_equal(look_after(0), S / 8);
+    put_bytes("sys/fs/cgroup/app/memory.current", 809 * MIB);
+    (void)look_after(S);
+    assert_int_equal(look_after(2 * S), S / 100);
     end_tree();
 }
 
@@ -299,4 +314,5 @@ RTH_TEST_MAIN(cmocka_unit_test(what_is_read_is_published), cmocka_unit_test(page
               cmocka_unit_test(an_explicit_limit_without_a_group_is_held_against_the_process),
               cmocka_unit_test(looks_that_fail_make_the_state_stale_and_nothing_else),
               cmocka_unit_test(growth_brings_the_next_look_nearer),
+              cmocka_unit_test(where_no_hook_reports_looks_come_in_time_for_a_leap),
               cmocka_unit_test(a_tick_is_a_look_once_a_second), )

@@ -100,27 +100,30 @@ static void a_state_is_left_five_percent_lower(void **state)
 {
     (void)state;
     begin(900, 1000);
-    WALK({0, 810, ELEVATED}, {300, 809, ELEVATED}, {300, 765, ELEVATED}, {300, 764, OK});
+    WALK({0, 810, ELEVATED}, {300, 809, ELEVATED}, {300, 765, ELEVATED}, {1, 764, ELEVATED},
+         {250, 764, OK});
     begin(900, 1000);
-    WALK({0, 900, SHED}, {300, 855, SHED}, {300, 854, ELEVATED}, {300, 854, ELEVATED});
+    WALK({0, 900, SHED}, {300, 855, SHED}, {1, 854, SHED}, {250, 854, ELEVATED},
+         {300, 854, ELEVATED});
     begin(900, 1000);
-    WALK({0, 950, CRITICAL}, {300, 905, CRITICAL}, {300, 904, SHED}, {300, 904, SHED});
+    WALK({0, 950, CRITICAL}, {300, 905, CRITICAL}, {1, 904, CRITICAL}, {250, 904, SHED},
+         {300, 904, SHED});
 }
 
-static void down_goes_one_state_per_look_and_each_lasts_a_quarter_second(void **state)
+static void down_goes_one_state_per_quarter_second(void **state)
 {
     (void)state;
     begin(900, 1000);
-    WALK({0, 990, CRITICAL}, {249, 10, CRITICAL}, {1, 10, SHED}, {1, 10, SHED}, {248, 10, SHED},
-         {1, 10, ELEVATED}, {250, 10, OK}, {250, 10, OK});
+    WALK({0, 990, CRITICAL}, {1, 10, CRITICAL}, {249, 10, CRITICAL}, {1, 10, SHED}, {1, 10, SHED},
+         {249, 10, SHED}, {1, 10, ELEVATED}, {1, 10, ELEVATED}, {250, 10, OK}, {250, 10, OK});
 }
 
 static void a_short_dip_changes_nothing(void **state)
 {
     (void)state;
     begin(900, 1000);
-    WALK({0, 900, SHED}, {100, 10, SHED}, {100, 900, SHED}, {100, 10, ELEVATED}, {1, 905, SHED},
-         {100, 10, SHED});
+    WALK({0, 900, SHED}, {1000, 10, SHED}, {100, 900, SHED}, {1000, 10, SHED}, {249, 10, SHED},
+         {1, 860, SHED}, {1, 10, SHED}, {249, 10, SHED}, {1, 10, ELEVATED});
 }
 
 static void exhausted_is_critical_that_yields_nothing(void **state)
@@ -129,12 +132,12 @@ static void exhausted_is_critical_that_yields_nothing(void **state)
     begin(900, 1000);
     look.is_futile = true;
     WALK({0, 905, SHED}, {1, 960, EXHAUSTED}, {300, 960, EXHAUSTED}, {1, 906, EXHAUSTED},
-         {300, 904, CRITICAL}, {300, 904, SHED});
+         {1, 904, EXHAUSTED}, {250, 904, CRITICAL}, {1, 904, CRITICAL}, {250, 904, SHED});
     begin(900, 1000);
     look.is_futile = true;
     WALK({0, 960, EXHAUSTED});
     look.is_futile = false;
-    WALK({249, 960, EXHAUSTED}, {1, 960, CRITICAL}, {300, 960, CRITICAL});
+    WALK({1, 960, EXHAUSTED}, {249, 960, EXHAUSTED}, {1, 960, CRITICAL}, {300, 960, CRITICAL});
 }
 
 static void looks_that_fail_for_more_than_four_periods_are_one_state_up(void **state)
@@ -295,7 +298,7 @@ RTH_TEST_MAIN(cmocka_unit_test(states_begin_at_their_shares),
               cmocka_unit_test(up_goes_at_once_over_any_number_of_states),
               cmocka_unit_test(a_limit_below_usage_goes_straight_to_its_state),
               cmocka_unit_test(a_state_is_left_five_percent_lower),
-              cmocka_unit_test(down_goes_one_state_per_look_and_each_lasts_a_quarter_second),
+              cmocka_unit_test(down_goes_one_state_per_quarter_second),
               cmocka_unit_test(a_short_dip_changes_nothing),
               cmocka_unit_test(exhausted_is_critical_that_yields_nothing),
               cmocka_unit_test(looks_that_fail_for_more_than_four_periods_are_one_state_up),

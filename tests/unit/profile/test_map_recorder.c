@@ -11,6 +11,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "core/pressure.h"
 #include "profile/mmap/recorder.h"
 #include "record/facts.h"
 #include "unwind/unwind.h"
@@ -139,6 +140,29 @@ static void a_restart_forgets_what_waits(void **state)
     refresh();
     rth__map_recorder_resolve();
     assert_int_equal(counts().bytes, 0);
+}
+
+static void who_watches_memory_hears_of_large_mappings_at_once(void **state)
+{
+    const size_t mib = (size_t)1 << 20;
+    (void)state;
+    begin();
+    allocator(BASE, 64 * mib);
+    assert_int_equal(rth__pressure_reported_bytes(), 0); /* nobody watches */
+    rth__pressure_watch(UINT64_C(1) << 40, 4096, NULL);
+    allocator(BASE, 3 * mib);
+    allocator(BASE + 3 * mib, mib - 1);
+    rth__map_added_nomalloc(BASE + 4 * mib, 8 * mib, false, 0); /* a file */
+    assert_int_equal(rth__pressure_reported_bytes(), 3 * mib);
+    /* Grown by 5, and one that shrinks. */
+    rth__map_moved_nomalloc(rth__map_mark_nomalloc(), true, BASE, 3 * mib, BASE, 8 * mib, 0);
+    rth__map_moved_nomalloc(rth__map_mark_nomalloc(), true, BASE, 8 * mib, BASE, 2 * mib, 0);
+    assert_int_equal(rth__pressure_reported_bytes(), 8 * mib);
+    /* Also where the profile is not made. */
+    rth__map_recorder_stop();
+    allocator(BASE, 2 * mib);
+    assert_int_equal(rth__pressure_reported_bytes(), 10 * mib);
+    rth__pressure_watch(0, 0, NULL);
 }
 
 static void nothing_is_recorded_while_stopped(void **state)
@@ -292,6 +316,7 @@ RTH_TEST_MAIN(cmocka_unit_test(a_stack_from_before_the_unwind_rows_waits_for_the
               cmocka_unit_test(early_stacks_beyond_the_room_are_counted_as_lost),
               cmocka_unit_test(a_mapping_has_the_stack_of_the_wrappers_caller),
               cmocka_unit_test(a_restart_forgets_what_waits),
+              cmocka_unit_test(who_watches_memory_hears_of_large_mappings_at_once),
               cmocka_unit_test(nothing_is_recorded_while_stopped),
               cmocka_unit_test(a_file_takes_the_place_of_memory),
               cmocka_unit_test(a_move_goes_on_with_what_was_known),
