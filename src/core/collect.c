@@ -75,6 +75,7 @@ static void collect_main(void *userdata)
     int error = makes_table && !must_stop() ? rth__service_thread_private_fds() : 0;
     if (error != 0) {
         rth_log(RTH_LOG_ERROR, "collect.failed", "error=\"%s\"", rth_strerror(error));
+        is_running = false;
         return;
     }
     bool all = true;

@@ -19,8 +19,8 @@ enum rth_lock_rank {
     RTH_RANK_CALL = 35,      /* threads of rth-call, made and ended */
     RTH_RANK_ADMIN = 40,     /* where the admin sockets are */
     RTH_RANK_WORK_USE = 45,  /* rth-work where there is no endpoint: begun and ended */
-    RTH_RANK_EPISODE = 47,   /* who may collect evidence now, and the counts of it */
     RTH_RANK_RECLAIM = 46,   /* rth-reclaim: begun and ended */
+    RTH_RANK_EPISODE = 47,   /* who may collect evidence now, and the counts of it */
     RTH_RANK_WORK = 50,      /* queue of rth-work */
     RTH_RANK_CALL_LIST = 52, /* who is called on rth-call */
     RTH_RANK_LIMITS = 55,    /* the budget in force, and what led to the memory state */

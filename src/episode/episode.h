@@ -6,6 +6,7 @@
  * Evidence collected by triggers: a folder per episode, with artefacts as files.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/capability.h"
@@ -31,6 +32,8 @@ struct rth_trigger {
  * the row does not run. Thread: any of ours. Cost: microseconds.
  */
 int rth__episode_trigger(const struct rth_trigger *trigger, const char *reason);
+/* Whether -EBUSY is what a trigger would get: for who asks again later. Any thread. */
+bool rth__episode_is_busy(void);
 /* While it is on, the episode being collected ends with what it has and none begins. */
 void rth__episode_danger_set(bool is_in_danger);
 /* The process ends by itself, after main: on its thread. */

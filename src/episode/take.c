@@ -26,18 +26,25 @@
 static struct rth_lock episode_lock = RTH_LOCK_INIT(RTH_RANK_EPISODE);
 /* Protected by episode_lock. */
 static bool is_running;
-static bool is_deferred; /* the busy one waits for the threads */
-static bool is_busy; /* one is waited for or collected; then record and trigger are rth-work's */
+static bool is_deferred;   /* the busy one waits for the threads */
+static bool is_busy;       /* one is waited for or collected */
 static bool has_no_folder; /* as far as is known */
 static struct rth_episode_rates rates;
 static struct rth_episode_counts counts;
 static uint32_t last_number;
 
-static const struct rth_trigger *current_trigger;
-static struct rth_episode_record record;
-static struct rth_work_item item;
+/* What is asked for, of the busy one. */
+static struct {
+    const struct rth_trigger *trigger;
+    struct rth_episode_name name;
+    char reason[RTH_EPISODE_REASON_TEXT_BYTES];
+    int64_t unix_ns;
+} asked;
+static struct rth_work_item item; /* of who made it busy, then rth-work's */
 
 /* rth-work's. */
+static const struct rth_trigger *current_trigger;
+static struct rth_episode_record record; /* of the last one, also when another is asked for */
 static const char *named_folder;
 static struct rth_episode_folder folders[RTH_EPISODE_FOLDER_MAX];
 static size_t folder_count;
@@ -228,8 +235,18 @@ static enum rth_episode_refusal collect_somewhere(bool is_asked_for)
     return RTH_EPISODE_REFUSED_NO_FOLDER;
 }
 
+static void take_over(void)
+{
+    RTH__LOCK_SCOPE(&episode_lock);
+    current_trigger = asked.trigger;
+    record.name = asked.name;
+    record.unix_ns = asked.unix_ns;
+    memcpy(record.reason, asked.reason, sizeof(record.reason));
+}
+
 static enum rth_episode_refusal collect_reserved(bool is_asked_for)
 {
+    take_over();
     enum rth_episode_refusal refusal = collect_somewhere(is_asked_for);
     RTH__LOCK_SCOPE(&episode_lock);
     is_busy = false;
@@ -299,16 +316,22 @@ static enum rth_episode_refusal reserve(const struct rth_trigger *trigger, const
     }
     int64_t unix_ns = rth__clock_realtime_ns_sigsafe();
     if (rth__episode_name_make(unix_ns / RTH_NS_PER_S, rth__identity()->pid, last_number + 1,
-                               trigger->name, &record.name) != 0) {
+                               trigger->name, &asked.name) != 0) {
         counts.refused[RTH_EPISODE_REFUSED_NO_FOLDER]++;
         return RTH_EPISODE_REFUSED_NO_FOLDER;
     }
     last_number++;
     is_busy = true;
-    current_trigger = trigger;
-    record.unix_ns = unix_ns;
-    rth__utf8_copy_line(record.reason, sizeof(record.reason), reason);
+    asked.trigger = trigger;
+    asked.unix_ns = unix_ns;
+    rth__utf8_copy_line(asked.reason, sizeof(asked.reason), reason);
     return RTH_EPISODE_TAKEN;
+}
+
+bool rth__episode_is_busy(void)
+{
+    RTH__LOCK_SCOPE(&episode_lock);
+    return is_busy;
 }
 
 static int error_of(enum rth_episode_refusal refusal)

@@ -156,8 +156,9 @@ static void derive_memory(const struct rth_budget_settings *settings,
     bool by_high = high_bytes < hard_bytes;
     int64_t base_bytes = by_high ? high_bytes : hard_bytes;
     if (base_bytes == RTH_BUDGET_NO_LIMIT) {
-        set_source(budget->memory_source,
-                   memory->max.kind == RTH_LIMIT_UNREADABLE ? "unreadable" : "none");
+        bool is_unreadable =
+            memory->max.kind == RTH_LIMIT_UNREADABLE || memory->high.kind == RTH_LIMIT_UNREADABLE;
+        set_source(budget->memory_source, is_unreadable ? "unreadable" : "none");
         return;
     }
     budget->memory_limit_bytes = share_of(base_bytes, settings->memory_ratio);

@@ -7,7 +7,7 @@
  * outrun reclaim, however fast it is. A thread that polls usage always loses that race.
  * Threads: any of the host asks; rth-collect (in an adopted child the row's tick) corrects the room
  * by what the platform says. Locks: none. Failure: with nothing to shrink a request is refused by
- * its class. Cost: without a limit a load; with one two atomic additions.
+ * its class. Cost: without a limit a load; with one some atomic additions.
  */
 #include "limits/admission.h"
 
@@ -51,7 +51,8 @@ static _Atomic int64_t unseen, unseen_max;
 static _Atomic uint32_t look_number; /* futex word of who waits for a look */
 static _Atomic uint32_t look_waiters;
 static _Atomic uint64_t freed_total, released_total;
-static _Atomic uint64_t admitted, refused, direct_reclaims, direct_cpu_ns, direct_freed;
+static _Atomic uint64_t admitted, health_admitted, refused;
+static _Atomic uint64_t direct_reclaims, direct_cpu_ns, direct_freed;
 static struct rth_latency pauses;
 static __thread int64_t gave_back_ns __attribute__((tls_model("initial-exec")));
 
@@ -139,16 +140,20 @@ static int64_t load(const _Atomic int64_t *value)
     return atomic_load_explicit(value, memory_order_relaxed);
 }
 
-void rth__admission_look(const struct rth_memory_now *now)
+/* What rth-reclaim has found out since the last look. */
+static void hear_of_purges(uint64_t freed)
 {
-    atomic_store_explicit(&state_now, now->state, memory_order_relaxed);
-    if (now->limit_bytes == RTH_MEMORY_LIMIT_NONE) {
-        rth__admission_stop();
-        return;
-    }
-    if (now->usage_bytes < 0)
-        return; /* what was known goes on */
-    int64_t room_seen = load(&room);
+    if (atomic_exchange_explicit(&distrust_said, false, memory_order_relaxed))
+        rth__room_distrusted(&ledger);
+    if (atomic_exchange_explicit(&purged_said, false, memory_order_acquire))
+        rth__room_purged(&ledger,
+                         freed - atomic_load_explicit(&freed_before_purge, memory_order_relaxed),
+                         !atomic_load_explicit(&gives_nothing_back, memory_order_relaxed));
+}
+
+/* Returns the room. */
+static int64_t look_at_ledger(const struct rth_memory_now *now)
+{
     uint64_t freed = atomic_load_explicit(&freed_total, memory_order_relaxed);
     uint64_t released = atomic_load_explicit(&released_total, memory_order_relaxed);
     struct rth_room_look look = {
@@ -162,23 +167,20 @@ void rth__admission_look(const struct rth_memory_now *now)
     released_seen = released;
     int64_t room_new = rth__room_look(&ledger, &look);
     int64_t waste_before = ledger.waste_bytes;
-    if (atomic_exchange_explicit(&distrust_said, false, memory_order_relaxed))
-        rth__room_distrusted(&ledger);
-    if (atomic_exchange_explicit(&purged_said, false, memory_order_acquire))
-        rth__room_purged(&ledger,
-                         freed - atomic_load_explicit(&freed_before_purge, memory_order_relaxed),
-                         !atomic_load_explicit(&gives_nothing_back, memory_order_relaxed));
-    room_new -= ledger.waste_bytes - waste_before;
+    hear_of_purges(freed);
     atomic_store_explicit(&usable_shown, ledger.free_bytes - ledger.waste_bytes,
                           memory_order_relaxed);
     atomic_store_explicit(&purgeable_shown, ledger.free_bytes - ledger.stuck_bytes,
                           memory_order_relaxed);
+    return room_new - (ledger.waste_bytes - waste_before);
+}
+
+static void draw_bounds(const struct rth_memory_now *now)
+{
+    bool has_brake = !atomic_load_explicit(&gives_nothing_back, memory_order_relaxed);
+    int64_t brake = rth__admission_brake_bytes(now->limit_bytes, now->critical_bytes);
+    atomic_store_explicit(&is_braked, has_brake && now->usage_bytes >= brake, memory_order_relaxed);
     atomic_store_explicit(&limit_now, now->limit_bytes, memory_order_relaxed);
-    atomic_store_explicit(
-        &is_braked,
-        now->usage_bytes >= rth__admission_brake_bytes(now->limit_bytes, now->critical_bytes) &&
-            !atomic_load_explicit(&gives_nothing_back, memory_order_relaxed),
-        memory_order_relaxed);
     atomic_store_explicit(&refuse_below, -(now->critical_bytes - now->limit_bytes) / 2,
                           memory_order_relaxed);
     /* With what the allocator puts on top. */
@@ -186,6 +188,20 @@ void rth__admission_look(const struct rth_memory_now *now)
     atomic_store_explicit(&unseen_max, most > UNSEEN_BYTES_MIN ? most : UNSEEN_BYTES_MIN,
                           memory_order_relaxed);
     atomic_store_explicit(&unseen, 0, memory_order_relaxed);
+}
+
+void rth__admission_look(const struct rth_memory_now *now)
+{
+    atomic_store_explicit(&state_now, now->state, memory_order_relaxed);
+    if (now->limit_bytes == RTH_MEMORY_LIMIT_NONE) {
+        rth__admission_stop();
+        return;
+    }
+    if (now->usage_bytes < 0)
+        return; /* what was known goes on */
+    int64_t room_seen = load(&room);
+    int64_t room_new = look_at_ledger(now);
+    draw_bounds(now);
     /* What was taken and given back meanwhile stays so. */
     atomic_fetch_add_explicit(&room, room_new - room_seen, memory_order_relaxed);
     atomic_store_explicit(&is_limited, true, memory_order_release);
@@ -345,6 +361,8 @@ int rth_memory_admit(enum rth_memory_class memory_class, uint64_t size_bytes)
         return -EAGAIN;
     }
     count_up(&admitted, 1);
+    if (memory_class == RTH_MEMORY_HEALTH)
+        count_up(&health_admitted, 1);
     return 0;
 }
 
@@ -374,6 +392,7 @@ void rth__admission_counts_read(struct rth_admission_counts *ret_counts)
 {
     *ret_counts = (struct rth_admission_counts){
         .admitted = count_of(&admitted),
+        .health_admitted = count_of(&health_admitted),
         .refused = count_of(&refused),
         .direct_reclaims = count_of(&direct_reclaims),
         .direct_cpu_ns = count_of(&direct_cpu_ns),
@@ -404,8 +423,9 @@ void rth__admission_stop(void)
 
 void rth__admission_child_reset(void)
 {
-    _Atomic uint64_t *const counters[] = {&freed_total,     &released_total, &admitted,    &refused,
-                                          &direct_reclaims, &direct_cpu_ns,  &direct_freed};
+    _Atomic uint64_t *const counters[] = {&freed_total,     &released_total, &admitted,
+                                          &health_admitted, &refused,        &direct_reclaims,
+                                          &direct_cpu_ns,   &direct_freed};
     for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
         atomic_store_explicit(counters[i], 0, memory_order_relaxed);
     rth__latency_clear(&pauses);

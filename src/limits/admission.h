@@ -70,7 +70,7 @@ void rth__admission_distrusted(void);
 void rth__admission_gives_back(bool gives_back);
 
 struct rth_admission_counts {
-    uint64_t admitted, refused, direct_reclaims;
+    uint64_t admitted, health_admitted, refused, direct_reclaims;
     uint64_t direct_cpu_ns, direct_freed_bytes;
     uint64_t freed_bytes, released_bytes;
     int64_t room_bytes, outstanding_bytes;

@@ -35,16 +35,35 @@ static const struct rth_trigger *trigger_of(int state)
                                           : &triggers[0];
 }
 
+/* The looking thread's. A worse state that came while the evidence of the one before was collected:
+ * asked for again as long as it lasts. */
+static struct {
+    int state; /* RTH_MEMORY_OK: nothing waits */
+    char reason[300];
+} waiting;
+
 void rth__evidence_of_state(const struct rth_memory_transition *transition)
 {
-    char reason[300];
-    (void)snprintf(reason, sizeof(reason),
+    (void)snprintf(waiting.reason, sizeof(waiting.reason),
                    "state=%s before=%s%s usage=%lld limit=%lld hard=%lld rss=%lld growth=%lld",
                    rth__memory_state_name(transition->to), rth__memory_state_name(transition->from),
                    transition->is_stale ? " stale=yes" : "", (long long)transition->usage_bytes,
                    (long long)transition->limit_bytes, (long long)transition->hard_bytes,
                    (long long)transition->rss_bytes, (long long)transition->growth_bytes_per_s);
-    (void)rth__episode_trigger(trigger_of(transition->to), reason);
+    bool is_busy = rth__episode_trigger(trigger_of(transition->to), waiting.reason) == -EBUSY;
+    waiting.state = is_busy ? transition->to : RTH_MEMORY_OK;
+}
+
+void rth__evidence_again(int state)
+{
+    if (waiting.state == RTH_MEMORY_OK)
+        return;
+    if (state >= waiting.state) {
+        if (rth__episode_is_busy())
+            return;
+        (void)rth__episode_trigger(trigger_of(waiting.state), waiting.reason);
+    }
+    waiting.state = RTH_MEMORY_OK;
 }
 
 void rth__evidence_of_prediction(const struct rth_memory_look *look, int64_t growth_bytes_per_s)
@@ -63,6 +82,7 @@ static int danger_said = -1; /* the looking thread's; -1: nothing yet */
 void rth__evidence_reset(void)
 {
     danger_said = -1;
+    waiting.state = RTH_MEMORY_OK;
 }
 
 /* EXHAUSTED is none by itself: it may last, halfway to the hard limit, and is worth evidence. */

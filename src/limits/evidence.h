@@ -8,6 +8,8 @@
 
 /* Of a state that was entered from a lower one. */
 void rth__evidence_of_state(const struct rth_memory_transition *transition);
+/* At each look, with the state: what could not begin since another episode was being collected. */
+void rth__evidence_again(int state);
 void rth__evidence_of_prediction(const struct rth_memory_look *look, int64_t growth_bytes_per_s);
 /* Collecting ends where writing a file may be what kills. At each look. */
 void rth__evidence_danger(const struct rth_memory_look *look);

@@ -280,6 +280,7 @@ int64_t rth__look(int root_fd, int64_t now_ns, bool is_tick)
     bool changed = rth__memory_machine_look(&machine, &look);
     machine.period_ns = period_of(&look, is_tick);
     rth__evidence_danger(&look);
+    rth__evidence_again(machine.state);
     publish(&look, &reading);
     if (changed)
         note_transition(from, &look, &reading, &counts);

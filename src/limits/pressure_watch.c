@@ -62,6 +62,7 @@ void rth__pressure_watch_configure(const char *const *environment)
     path[0] = '\0';
     to_write_bytes = 0;
     reason_now = "";
+    fd = -1; /* what an earlier run, or the parent, had open: of another table */
     const char *given = rth__env_get(environment, "MEMORY_PRESSURE_WATCH");
     const char *write_text = rth__env_get(environment, "MEMORY_PRESSURE_WRITE");
     if (given == NULL || strcmp(given, "/dev/null") == 0)

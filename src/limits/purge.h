@@ -37,12 +37,12 @@ void rth__purge_cap_caches(unsigned workers, int64_t limit_bytes, struct rth_pur
 /* ---- when ----------------------------------------------------------------------------------- */
 
 #define RTH_PURGE_YIELD_MIN (UINT64_C(64) * 1024) /* less is nothing */
-/* Of its cost, between two: 5 % of the time, 12 from SHED on, 20 while requests are refused, 33 at
+/* Of its cost, between two: 5 % of the time, 11 from SHED on, 25 while requests are refused, 33 at
  * CRITICAL. */
 #define RTH_PURGE_SPACING          20
 #define RTH_PURGE_SPACING_SHED     8
-#define RTH_PURGE_SPACING_PRESSING 5
-#define RTH_PURGE_SPACING_CRITICAL 3
+#define RTH_PURGE_SPACING_PRESSING 3
+#define RTH_PURGE_SPACING_CRITICAL 2
 #define RTH_PURGE_BACKOFF_NS       (INT64_C(1000) * 1000 * 1000)
 #define RTH_PURGE_BACKOFF_MAX_NS   (INT64_C(300) * 1000 * 1000 * 1000)
 

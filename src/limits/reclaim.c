@@ -37,6 +37,7 @@
 #include "limits/shrinkers.h"
 #include "os/clock.h"
 #include "os/futex.h"
+#include "os/rawsys.h"
 #include "rthooks/limits.h"
 #include "rthooks/log.h"
 
@@ -46,10 +47,11 @@
 #define REST_DIVISOR  256 /* growth by less of the limit is rest */
 #define STEP_DIVISOR  16  /* of the limit: given up at once at rest */
 #define DISTRUST_NS   (250 * RTH_NS_PER_MS)
-#define FRUITLESS_MAX 2                    /* purges: then the allocator gives nothing back */
-#define BARREN_NS     (50 * RTH_NS_PER_MS) /* between two passes that count as barren */
-#define BARREN_MAX    3
-#define BACKGROUND_NS (30 * RTH_NS_PER_S) /* between purges while memory is OK */
+/* Purges in a row that gave nothing although something was free: the allocator never does. */
+#define DISAPPOINTMENTS_MAX 2
+#define BARREN_NS           (50 * RTH_NS_PER_MS) /* between two passes that count as barren */
+#define BARREN_MAX          3
+#define BACKGROUND_NS       (30 * RTH_NS_PER_S) /* between purges while memory is OK */
 
 static struct rth_lock thread_lock = RTH_LOCK_INIT(RTH_RANK_RECLAIM);
 /* Protected by thread_lock. */
@@ -69,7 +71,8 @@ static _Atomic uint32_t stopping;
 static _Atomic bool is_running;
 
 /* rth-collect's; read by rth-reclaim, each for itself. */
-static int64_t busy_ns, rest_usage_bytes, requests_seen;
+static int64_t busy_ns, rest_usage_bytes;
+static uint64_t requests_seen; /* but for health's */
 static _Atomic bool is_at_rest;
 static _Atomic int64_t peak_bytes;
 
@@ -77,7 +80,7 @@ static _Atomic int64_t peak_bytes;
 static struct rth_purge_model model;
 static struct rth_cpu_cap cap;
 static int64_t barren_ns, distrusted_ns;
-static unsigned distrusts; /* in a row */
+static unsigned distrusts, disappointments; /* in a row */
 static unsigned barren;
 static uint64_t progress_seen_bytes;
 
@@ -140,7 +143,7 @@ static void follow(const struct rth_memory_now *now)
 {
     struct rth_admission_counts counts;
     rth__admission_counts_read(&counts);
-    int64_t requests = (int64_t)(counts.admitted + counts.refused);
+    uint64_t requests = counts.admitted - counts.health_admitted + counts.refused;
     int64_t slack = now->limit_bytes == RTH_MEMORY_LIMIT_NONE ? now->usage_bytes / REST_DIVISOR
                                                               : now->limit_bytes / REST_DIVISOR;
     bool is_grown = now->usage_bytes > rest_usage_bytes + slack;
@@ -224,7 +227,11 @@ static uint64_t purge(struct rth_reclaim_view *view)
     int64_t now_ns = rth__clock_monotonic_ns_sigsafe();
     atomic_store_explicit(&purged_ns, now_ns, memory_order_relaxed);
     rth__purge_model_learn(&model, now_ns, cost_ns, yield, is_telling);
-    rth__admission_gives_back(model.fruitless < FRUITLESS_MAX);
+    if (yield >= RTH_PURGE_YIELD_MIN)
+        disappointments = 0;
+    else if (view->knows_free && free_bytes >= rth__plan_purge_worth_bytes(view->limit_bytes))
+        disappointments++;
+    rth__admission_gives_back(disappointments < DISAPPOINTMENTS_MAX);
     atomic_store_explicit(&peak_bytes, view->usage_bytes, memory_order_relaxed);
     count_up(&purges, 1);
     count_up(&purged_bytes, yield);
@@ -232,9 +239,9 @@ static uint64_t purge(struct rth_reclaim_view *view)
     return yield;
 }
 
-/* Usage is where requests are refused, and no purge has changed that: what seems to be free is not,
- * and shrinkers are asked again. Not for each look, since what they free needs time to show, and
- * ever less often where it never shows. */
+/* Usage is where requests are refused, and no purge changes that: what seems to be free is not, and
+ * shrinkers are asked again. Not for each look, since what they free needs time to show, and ever
+ * less often where it never shows. */
 static void distrust(struct rth_reclaim_view *view)
 {
     int64_t now_ns = rth__clock_monotonic_ns_sigsafe();
@@ -247,19 +254,25 @@ static void distrust(struct rth_reclaim_view *view)
     look_anew(view);
 }
 
-static uint64_t purge_if_useful(struct rth_reclaim_view *view)
+static bool may_purge(const struct rth_reclaim_view *view)
 {
     int64_t now_ns = rth__clock_monotonic_ns_sigsafe();
-    bool is_allowed =
-        rth__purge_method() != NULL &&
-        rth__purge_model_allows(&model, now_ns, view->state, rth__plan_is_pressing(view)) &&
-        (view->state >= RTH_MEMORY_ELEVATED || model.ended_ns == 0 ||
-         now_ns - model.ended_ns >= BACKGROUND_NS);
-    uint64_t yield = is_allowed && rth__plan_wants_purge(view) ? purge(view) : 0;
-    if (rth__plan_is_pressing(view))
-        distrust(view);
-    else
+    if (rth__purge_method() == NULL)
+        return false;
+    if (view->state < RTH_MEMORY_ELEVATED && model.ended_ns != 0 &&
+        now_ns - model.ended_ns < BACKGROUND_NS)
+        return false;
+    return rth__purge_model_allows(&model, now_ns, view->state, rth__plan_is_pressing(view));
+}
+
+static uint64_t purge_if_useful(struct rth_reclaim_view *view)
+{
+    bool has_purged = rth__plan_wants_purge(view) && may_purge(view);
+    uint64_t yield = has_purged ? purge(view) : 0;
+    if (!rth__plan_is_pressing(view))
         distrusts = 0;
+    else if (has_purged || rth__purge_method() == NULL || model.fruitless != 0)
+        distrust(view);
     return yield;
 }
 
@@ -397,7 +410,8 @@ int rth__reclaim_thread_start(void)
 void rth__reclaim_thread_stop(void)
 {
     RTH__LOCK_SCOPE(&thread_lock);
-    if (!thread.started)
+    /* A shrinker that stops rthooks runs on it. */
+    if (!thread.started || thread.tid == rth__raw_gettid_sigsafe())
         return;
     atomic_store_explicit(&stopping, 1, memory_order_release);
     atomic_fetch_add_explicit(&wakes, 1, memory_order_release);
@@ -473,10 +487,11 @@ void rth__reclaim_child_reset(void)
     rth__latency_clear(&shrink_pauses);
     model = (struct rth_purge_model){0};
     cap = (struct rth_cpu_cap){0};
-    busy_ns = rest_usage_bytes = requests_seen = 0;
+    busy_ns = rest_usage_bytes = 0;
+    requests_seen = 0;
     is_at_rest = false;
     peak_bytes = purged_ns = 0;
-    barren = 0;
+    barren = distrusts = disappointments = 0;
     progress_seen_bytes = 0;
     rth__pressure_child_reset();
     rth__shrinkers_child_reset();

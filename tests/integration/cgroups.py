@@ -218,10 +218,11 @@ class Group:
                    - stat.get("slab_reclaimable", 0), 0)
 
     def max_usage(self):
-        """The kernel's own peak. It counts page cache, which fills up what is free: of programs
-        that read files it says nothing."""
-        return int(_read(self.file("memory.max_usage_in_bytes" if self.version[MEMORY] == 1 else
-                                   "memory.peak")))
+        """The kernel's own peak, 0 where it has none. It counts page cache, which fills up what is
+        free: of programs that read files it says nothing."""
+        path = self.file("memory.max_usage_in_bytes" if self.version[MEMORY] == 1 else
+                         "memory.peak")
+        return int(_read(path)) if os.path.exists(path) else 0
 
     def oom_kills(self):
         return _table(self.file("memory.oom_control" if self.version[MEMORY] == 1 else

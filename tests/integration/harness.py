@@ -485,6 +485,8 @@ class Case(unittest.TestCase):
         self.environment = {
             "PATH": PATH, "LANG": "C", "HOME": self.path("home"), "TMPDIR": self.path("tmp"),
             "XDG_RUNTIME_DIR": self.path("run"),
+            # Of whichever user takes the first episode; the machine's own folder is no test's.
+            "RTHOOKS_CRASH_DIR": self.path("tmp", "evidence"),
         }
         timeout_s = int(os.environ.get("RTHOOKS_TEST_TIMEOUT_S", "120"))
         signal.signal(signal.SIGALRM, self._late)

@@ -317,6 +317,11 @@ const char *look_bytes_text(uint64_t bytes, char ret_text[LOOK_BYTES_TEXT])
     return ret_text;
 }
 
+int look_memory_error(const struct rth_cgroup_memory_limits *memory)
+{
+    return memory->max.error != 0 ? memory->max.error : memory->high.error;
+}
+
 const char *look_error_text(int error)
 {
     return error == -EBADMSG ? "not what a kernel writes" : strerror(-error);

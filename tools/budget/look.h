@@ -88,6 +88,8 @@ void look_take(const struct look_place *place, struct look *look);
 const char *look_bytes_text(uint64_t bytes, char ret_text[LOOK_BYTES_TEXT]);
 /* strerror of a negative errno, in words that fit what is read here. */
 const char *look_error_text(int error);
+/* Why the memory limit is unreadable. */
+int look_memory_error(const struct rth_cgroup_memory_limits *memory);
 /* "unlimited", "-", "unreadable: …", the bytes, or the quota in processors. */
 #define LOOK_VALUE_TEXT 96
 const char *look_value_text(const struct level_value *value, char ret_text[LOOK_VALUE_TEXT]);

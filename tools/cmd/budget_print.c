@@ -58,7 +58,7 @@ const char *look_memory_sentence(const struct look *look, char ret_text[LOOK_SEN
         snprintf(ret_text, LOOK_SENTENCE_BYTES,
                  "not known: no level that could be read has one, and "
                  "not all could be read (%s)",
-                 look_error_text(memory->max.error));
+                 look_error_text(look_memory_error(memory)));
     else if (budget->memory_hard_bytes != RTH_BUDGET_NO_LIMIT)
         snprintf(ret_text, LOOK_SENTENCE_BYTES, "%s by %s; the hard limit is %s at %s, by %s",
                  limit, who, look_bytes_text(decided->value, base), level, decided->source);

@@ -26,7 +26,7 @@ static void find_memory_limit(struct report *report, const struct look *look)
     else if (strcmp(budget->memory_source, "unreadable") == 0)
         report_add(report, FINDING_PROBLEM, "memory limit",
                    "there may be one, it cannot be read: %s; RTHOOKS_MEMORY_LIMIT can say it",
-                   look_error_text(look->memory.max.error));
+                   look_error_text(look_memory_error(&look->memory)));
     else if (strcmp(budget->memory_source, "none") == 0)
         report_add(report, FINDING_NOTE, "memory limit",
                    "none at any level: the machine's memory is all there is; RTHOOKS_MEMORY_LIMIT "

@@ -192,6 +192,10 @@ static void a_limit_that_cannot_be_read_is_not_none(void **state)
     assert_string_equal(budget.memory_source, "unreadable");
     assert_string_equal(budget.cpu_source, "unreadable");
     assert_int_equal(budget.workers, 8);
+    fresh();
+    memory.high.kind = RTH_LIMIT_UNREADABLE;
+    compute();
+    assert_string_equal(budget.memory_source, "unreadable");
 }
 
 static void the_limit_is_a_share_of_the_hard_one(void **state)

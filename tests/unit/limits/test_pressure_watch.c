@@ -108,6 +108,25 @@ static void a_fifo_fires_once_for_what_was_written(void **state)
     remove_folder();
 }
 
+static void a_new_start_has_nothing_of_an_earlier_one(void **state)
+{
+    (void)state;
+    make_folder();
+    assert_int_equal(mkfifo(path, 0600), 0);
+    configure(path, NULL);
+    int writer = open(path, O_WRONLY | O_NONBLOCK);
+    assert_true(writer >= 0);
+    assert_int_equal(write(writer, "x", 1), 1);
+    char variable[128];
+    (void)snprintf(variable, sizeof(variable), "MEMORY_PRESSURE_WATCH=%s", path);
+    rth__pressure_watch_configure((const char *const[]){variable, NULL});
+    assert_false(rth__pressure_watch_fired()); /* its number may be anybody's */
+    rth__pressure_watch_open();
+    assert_true(rth__pressure_watch_fired());
+    assert_int_equal(close(writer), 0);
+    remove_folder();
+}
+
 static void a_socket_gets_what_is_to_be_written_and_fires(void **state)
 {
     (void)state;
@@ -134,4 +153,5 @@ RTH_TEST_MAIN(cmocka_unit_test(base64_is_decoded), cmocka_unit_test(what_is_not_
               cmocka_unit_test(nothing_is_watched_unless_it_was_asked_for),
               cmocka_unit_test(what_cannot_be_watched_is_said),
               cmocka_unit_test(a_fifo_fires_once_for_what_was_written),
+              cmocka_unit_test(a_new_start_has_nothing_of_an_earlier_one),
               cmocka_unit_test(a_socket_gets_what_is_to_be_written_and_fires), )

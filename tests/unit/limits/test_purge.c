@@ -24,10 +24,10 @@ static void the_next_one_waits_for_a_multiple_of_the_cost(void **state)
     assert_true(rth__purge_model_allows(&model, 1600 * MS, RTH_MEMORY_ELEVATED, false));
     assert_false(rth__purge_model_allows(&model, 1239 * MS, RTH_MEMORY_SHED, false));
     assert_true(rth__purge_model_allows(&model, 1240 * MS, RTH_MEMORY_SHED, false));
-    assert_false(rth__purge_model_allows(&model, 1149 * MS, RTH_MEMORY_SHED, true));
-    assert_true(rth__purge_model_allows(&model, 1150 * MS, RTH_MEMORY_SHED, true));
-    assert_false(rth__purge_model_allows(&model, 1089 * MS, RTH_MEMORY_CRITICAL, true));
-    assert_true(rth__purge_model_allows(&model, 1090 * MS, RTH_MEMORY_CRITICAL, true));
+    assert_false(rth__purge_model_allows(&model, 1089 * MS, RTH_MEMORY_SHED, true));
+    assert_true(rth__purge_model_allows(&model, 1090 * MS, RTH_MEMORY_SHED, true));
+    assert_false(rth__purge_model_allows(&model, 1059 * MS, RTH_MEMORY_CRITICAL, true));
+    assert_true(rth__purge_model_allows(&model, 1060 * MS, RTH_MEMORY_CRITICAL, true));
 }
 
 static void one_that_gives_nothing_is_not_repeated_soon(void **state)

@@ -11,12 +11,21 @@
 
 #define MIB ((size_t)1 << 20)
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SKIP_WITHOUT_GLIBC() RTH_SKIP("the sanitizer's malloc serves")
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SKIP_WITHOUT_GLIBC() RTH_SKIP("the sanitizer's malloc serves")
+#endif
+#endif
+#ifndef SKIP_WITHOUT_GLIBC
+#define SKIP_WITHOUT_GLIBC() (void)0
+#endif
+
 static void glibc_serves_and_is_found(void **state)
 {
     (void)state;
-#ifdef __SANITIZE_ADDRESS__
-    RTH_SKIP("the sanitizer's malloc serves");
-#endif
+    SKIP_WITHOUT_GLIBC();
     rth__purge_find(NULL);
     assert_string_equal(rth__purge_method(), "malloc_trim");
     rth__purge_find(dlsym(RTLD_DEFAULT, "malloc"));
@@ -62,9 +71,7 @@ static void a_purge_gives_back_what_is_free_in_the_middle(void **state)
 {
     static void *blocks[BLOCKS];
     (void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    RTH_SKIP("the sanitizer's malloc serves");
-#endif
+    SKIP_WITHOUT_GLIBC();
     rth__purge_find(NULL);
     for (int i = 0; i < BLOCKS; i++) {
         blocks[i] = malloc(BLOCK_BYTES);
@@ -85,9 +92,7 @@ static void arenas_are_capped_unless_the_environment_says_how_many(void **state)
 {
     struct rth_purge_caps caps;
     (void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    RTH_SKIP("the sanitizer's malloc serves");
-#endif
+    SKIP_WITHOUT_GLIBC();
     rth__purge_find(NULL);
     rth__purge_cap_caches(1, 300 * MIB, &caps);
     assert_int_equal(caps.arenas_max, 2);

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "core/enable.h"
-#include "core/pressure.h"
 #include "helper/unit.h"
 #include "os/rawsys.h"
 #include "profile/stack_here.h"
@@ -358,64 +357,6 @@ static void a_thread_is_due_within_a_gibibyte(void **state)
     }
 }
 
-/* ---- while somebody watches memory ----------------------------------------------------------- */
-
-static void threads_say_in_portions_what_they_allocate(void **state)
-{
-    static const uint64_t intervals[] = {0, UINT64_C(1) << 40};
-    (void)state;
-    begin(1);
-    for (size_t i = 0; i < 2; i++) {
-        rth__heap_sampler_set_interval(intervals[i]);
-        first_site(0x10000, 5000);
-        assert_true(atomic_load(&self->heap.due) > self->heap.bytes + (1 << 20));
-        rth__pressure_watch(UINT64_C(1) << 40, 1000, NULL);
-        assert_int_equal(atomic_load(&self->heap.due), 0); /* at once */
-        for (uintptr_t k = 0; k < 9; k++)
-            first_site(0x20000 + k * 16, 100);
-        assert_int_equal(rth__pressure_reported_bytes(), 0);
-        first_site(0x30000, 150);
-        assert_int_equal(rth__pressure_reported_bytes(), 1050);
-        first_site(0x30010, 1 << 20);
-        assert_int_equal(rth__pressure_reported_bytes(), 1050 + (1 << 20));
-        /* Of what comes while nobody watches nothing is said later. */
-        rth__pressure_watch(0, 0, NULL);
-        first_site(0x40000, 2000);
-        second_site(0x40010, 1 << 24);
-        rth__pressure_watch(UINT64_C(1) << 40, 1000, NULL);
-        first_site(0x40020, 999);
-        assert_int_equal(rth__pressure_reported_bytes(), 0);
-        first_site(0x40030, 1);
-        assert_int_equal(rth__pressure_reported_bytes(), 1000);
-        rth__pressure_watch(0, 0, NULL);
-    }
-    assert_int_equal(counts().samples, 0);
-}
-
-static void threads_without_a_block_say_it_too(void **state)
-{
-    (void)state;
-    begin(UINT64_C(1) << 40);
-    rth__pressure_watch(UINT64_C(1) << 40, 1000, NULL);
-    for (uintptr_t i = 0; i < 25; i++)
-        unseen_site(0x10000 + i * 16, 100);
-    assert_int_equal(rth__pressure_reported_bytes(), 2000);
-}
-
-static void what_is_sampled_does_not_change_by_it(void **state)
-{
-    (void)state;
-    begin(4096);
-    rth__pressure_watch(UINT64_C(1) << 60, 300, NULL);
-    fill(first_site, 0x100000000, 64, 40000 * 64);
-    fill(second_site, 0x200000000, 4096, 63000);
-    assert_about(held_by(FIRST).objects, 40000.0 * 64, 0.02);
-    assert_about(held_by(FIRST).bytes, 40000.0 * 64 * 64, 0.02);
-    assert_about(held_by(SECOND).bytes, 63000.0 * 4096, 0.02);
-    assert_about((double)counts().samples, 40000 + 63000 * 0.632, 0.02);
-    assert_about((double)rth__pressure_reported_bytes(), 40000.0 * 64 * 64 + 63000.0 * 4096, 0.001);
-}
-
 /* ---- stacks that wait ------------------------------------------------------------------------ */
 
 static void stacks_wait_until_there_are_rows_for_them(void **state)
@@ -607,9 +548,6 @@ RTH_TEST_MAIN(cmocka_unit_test(at_interval_one_every_block_counts_at_the_caller_
               cmocka_unit_test(the_interval_changes_while_threads_allocate),
               cmocka_unit_test(off_records_nothing_and_on_again_begins_anew),
               cmocka_unit_test(a_thread_is_due_within_a_gibibyte),
-              cmocka_unit_test(threads_say_in_portions_what_they_allocate),
-              cmocka_unit_test(threads_without_a_block_say_it_too),
-              cmocka_unit_test(what_is_sampled_does_not_change_by_it),
               cmocka_unit_test(stacks_wait_until_there_are_rows_for_them),
               cmocka_unit_test(a_block_that_leaves_waiting_and_comes_back_resolved_is_freed_once),
               cmocka_unit_test(an_address_used_again_while_its_first_stack_waits),
