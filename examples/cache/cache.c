@@ -103,16 +103,19 @@ static struct entry *take_oldest(struct shard *shard, uint64_t wanted_bytes)
     return taken;
 }
 
-static uint64_t free_all(struct entry *entries)
+/* Returns the bytes of values; and of all, as they were admitted. */
+static uint64_t free_all(struct entry *entries, uint64_t *ret_all_bytes)
 {
-    uint64_t bytes = 0;
+    uint64_t value_bytes = 0, all_bytes = 0;
     while (entries != NULL) {
         struct entry *next = entries->newer;
-        bytes += entries->size_bytes;
+        value_bytes += entries->size_bytes;
+        all_bytes += sizeof(*entries) + entries->size_bytes;
         free(entries);
         entries = next;
     }
-    return bytes;
+    *ret_all_bytes = all_bytes;
+    return value_bytes;
 }
 
 static bool is_late(int64_t deadline_ns)
@@ -138,7 +141,9 @@ static uint64_t held(void *userdata)
 }
 
 /* Called by rthooks, also on a thread that asks for room: so a shard whose lock is taken is left
- * out. A little of each shard, so that what goes is the oldest of all. */
+ * out. A little of each shard, so that what goes is the oldest of all. What it says it freed is
+ * counted as what is asked for is: were it less each time, the cache would grow smaller and smaller
+ * under an allocator that keeps what is freed. */
 static uint64_t shrink(uint64_t wanted_bytes, int64_t deadline_ns, void *userdata)
 {
     struct cache *cache = userdata;
@@ -150,8 +155,8 @@ static uint64_t shrink(uint64_t wanted_bytes, int64_t deadline_ns, void *userdat
             continue;
         struct entry *taken = take_oldest(shard, wanted_bytes / SHARDS + 1);
         (void)pthread_mutex_unlock(&shard->lock);
-        uint64_t bytes = free_all(taken);
-        note_evicted(cache, bytes);
+        uint64_t bytes;
+        note_evicted(cache, free_all(taken, &bytes));
         freed += bytes;
     }
     return freed;
@@ -253,7 +258,8 @@ void cache_free(struct cache *cache)
         return;
     rth_shrinker_remove(cache->shrinker);
     for (unsigned i = 0; i < SHARDS; i++) {
-        (void)free_all(take_oldest(&cache->shards[i], UINT64_MAX));
+        uint64_t bytes;
+        (void)free_all(take_oldest(&cache->shards[i], UINT64_MAX), &bytes);
         (void)pthread_mutex_destroy(&cache->shards[i].lock);
     }
     free(cache);

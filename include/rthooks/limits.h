@@ -89,9 +89,9 @@ struct rth_shrinker_opts {
     /* What could be freed, in bytes: cheap, and without locks that are held while allocating. NULL:
      * not known. */
     uint64_t (*count)(void *userdata);
-    /* Frees about wanted_bytes, and returns what it freed; 0: nothing now (its lock is taken, say).
-     * Ends by deadline_ns (CLOCK_MONOTONIC). Frees what lies together, or what is oldest: memory
-     * goes back by whole pages only. */
+    /* Frees about wanted_bytes, and returns what it freed, counted as it was when it was admitted;
+     * 0: nothing now (its lock is taken, say). Ends by deadline_ns (CLOCK_MONOTONIC). Frees what
+     * lies together, or what is oldest: memory goes back by whole pages only. */
     uint64_t (*shrink)(uint64_t wanted_bytes, int64_t deadline_ns, void *userdata);
     void *userdata;
 };
@@ -267,14 +267,16 @@ RTH_API void rth_shrinker_remove(struct rth_shrinker *shrinker);
  *
  * memory_class: who is refused first. size_bytes: about what will be allocated.
  * Returns 0: go on, and call rth_memory_release with the same size once the memory is there, or if
- * it is not taken after all; -EAGAIN: not now. RTH_MEMORY_NORMAL is refused at CRITICAL, and when
- * shrinking leaves the limit passed by a quarter of what is between it and the hard limit;
- * RTH_MEMORY_LOW from SHED on, and without room; RTH_MEMORY_HEALTH never. Without a limit, and
- * while rthooks does not run in this process, everything is admitted.
+ * it is not taken after all; -EAGAIN: not now. RTH_MEMORY_NORMAL is refused at CRITICAL, and before
+ * it while usage is halfway there; when shrinking leaves the limit passed by a quarter of what is
+ * between it and the hard limit; and when growth could reach CRITICAL before memory is looked at
+ * again. RTH_MEMORY_LOW is refused from SHED on too, and without room; RTH_MEMORY_HEALTH never.
+ * Without a limit, and while rthooks does not run in this process, everything is admitted.
  *
- * Thread: any; not one that holds a lock which a shrinker waits for. Signal: unsafe. Fork: safe in
- * a child. Cost: without a limit 2 ns; with room 25 ns; without room what the shrinkers take, 10 ms
- * each at most. Since: 0.1.
+ * Thread: any; not one that holds a lock which a shrinker waits for. Signal: unsafe. Fork: safe in a
+ * child; until it is adopted everything is admitted there. Cost: without a limit 2 ns; with room 25
+ * ns; without it what shrinkers take, 10 ms at most; growth that is very fast waits up to 5 ms.
+ * Since: 0.1.
  */
 RTH_API int rth_memory_admit(enum rth_memory_class memory_class, uint64_t size_bytes);
 

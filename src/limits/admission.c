@@ -5,8 +5,8 @@
  * Purpose: who wants memory pays for it. A thread that asks when there is no room calls the
  * shrinkers itself, for what is missing and a little more, before it takes any; so growth cannot
  * outrun reclaim, however fast it is. A thread that polls usage always loses that race.
- * Threads: any of the host asks; rth-collect (in an adopted child the row's tick) corrects the room
- * by what the platform says. Locks: none. Failure: with nothing to shrink a request is refused by
+ * Threads: any of the host asks; rth-collect (in an adopted child rth-admin) corrects the room by
+ * what the platform says. Locks: none. Failure: with nothing to shrink a request is refused by
  * its class. Cost: without a limit a load; with one some atomic additions.
  */
 #include "limits/admission.h"
@@ -17,9 +17,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/collect.h"
 #include "core/enable.h"
 #include "core/latency.h"
+#include "limits/look_soon.h"
 #include "limits/memory.h"
 #include "limits/purge.h"
 #include "limits/shrinkers.h"
@@ -32,6 +32,7 @@
 #define DIRECT_DEADLINE_NS     (10 * RTH_NS_PER_MS)
 #define LOOK_WAIT_NS           (5 * RTH_NS_PER_MS)
 #define GIVE_BACK_SPACING_NS   (20 * RTH_NS_PER_MS)
+#define CHILD_PURGE_SPACING    8
 #define UNSEEN_BYTES_MIN       (INT64_C(1) << 20)
 #define TARGET_DIVISOR         256
 /* Overhead of the allocator: learned from so many bytes, and no more than that. */
@@ -64,6 +65,7 @@ static _Atomic int64_t usable_shown, purgeable_shown;
 static _Atomic bool purged_said, distrust_said;
 static _Atomic bool gives_nothing_back;
 static bool is_child; /* adopted */
+static _Atomic int64_t usage_now, child_purge_due_ns, child_purge_usage;
 static _Atomic uint64_t freed_before_purge;
 
 static void count_up(_Atomic uint64_t *counter, uint64_t amount)
@@ -181,6 +183,7 @@ static void draw_bounds(const struct rth_memory_now *now)
     int64_t brake = rth__admission_brake_bytes(now->limit_bytes, now->critical_bytes);
     atomic_store_explicit(&is_braked, has_brake && now->usage_bytes >= brake, memory_order_relaxed);
     atomic_store_explicit(&limit_now, now->limit_bytes, memory_order_relaxed);
+    atomic_store_explicit(&usage_now, now->usage_bytes, memory_order_relaxed);
     atomic_store_explicit(&refuse_below, -(now->critical_bytes - now->limit_bytes) / 2,
                           memory_order_relaxed);
     /* With what the allocator puts on top. */
@@ -307,11 +310,35 @@ static bool is_seen(int64_t size_bytes)
     int64_t most = load(&unseen_max);
     if (before + size_bytes <= most / 2)
         return true;
-    if (is_child)
-        return true; /* its looks are a second apart */
-    if (before <= most / 2)
-        rth__collect_wake_sigsafe();
-    return before + size_bytes <= most || wait_for_look();
+    bool is_first = before <= most / 2, is_over = before + size_bytes > most;
+    if ((is_first || is_over) && rth__look_soon() != 0 && is_child)
+        return true; /* nobody looks there */
+    return !is_over || wait_for_look();
+}
+
+/* In an adopted child nobody else purges: the thread that is refused does, for a ninth of the time.
+ */
+static void purge_in_child(void)
+{
+    int64_t begun_ns = rth__clock_monotonic_ns_sigsafe();
+    int64_t due_ns = load(&child_purge_due_ns), usage = load(&usage_now);
+    if (begun_ns < due_ns ||
+        !atomic_compare_exchange_strong_explicit(&child_purge_due_ns, &due_ns, INT64_MAX,
+                                                 memory_order_acquire, memory_order_relaxed))
+        return;
+    uint64_t freed = atomic_load_explicit(&freed_total, memory_order_relaxed);
+    rth__purge_call(UINT64_MAX / 4);
+    rth__admission_purged(freed);
+    /* The last one has not helped: what seems to be free is not. */
+    if (usage >= load(&child_purge_usage))
+        rth__admission_distrusted();
+    atomic_store_explicit(&child_purge_usage, usage, memory_order_relaxed);
+    (void)rth__look_soon();
+    int64_t ended_ns = rth__clock_monotonic_ns_sigsafe();
+    atomic_store_explicit(&child_purge_due_ns,
+                          ended_ns + CHILD_PURGE_SPACING * (ended_ns - begun_ns) +
+                              GIVE_BACK_SPACING_NS,
+                          memory_order_release);
 }
 
 /* Who is refused gives back what its own heap holds, where nobody else can. */
@@ -321,6 +348,8 @@ static void give_back_own(void)
     if (now_ns - gave_back_ns < GIVE_BACK_SPACING_NS || rth__shrinkers_are_inside())
         return;
     rth__purge_own_heap();
+    if (is_child)
+        purge_in_child();
     gave_back_ns = rth__clock_monotonic_ns_sigsafe();
 }
 
@@ -430,6 +459,9 @@ void rth__admission_child_reset(void)
         atomic_store_explicit(counters[i], 0, memory_order_relaxed);
     rth__latency_clear(&pauses);
     is_child = true;
+    atomic_store_explicit(&child_purge_due_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&child_purge_usage, INT64_MAX, memory_order_relaxed);
+    rth__look_soon_child_reset();
     atomic_store_explicit(&purged_said, false, memory_order_relaxed);
     atomic_store_explicit(&distrust_said, false, memory_order_relaxed);
     atomic_store_explicit(&shrinking, 0, memory_order_relaxed);

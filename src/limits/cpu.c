@@ -18,11 +18,9 @@ static struct rth_budget budget;
 
 static void write_quota(const struct rth_cgroup_limit *quota, struct rth_json *json)
 {
-    static const char *const kinds[] = {
-        [RTH_LIMIT_NONE] = "none", [RTH_LIMIT_SET] = "set", [RTH_LIMIT_UNREADABLE] = "unreadable"};
     rth__json_key(json, "quota");
     rth__json_object_begin(json);
-    rth__json_member_string(json, "kind", kinds[quota->kind]);
+    rth__json_member_string(json, "kind", rth__limit_kind_name(quota->kind));
     if (quota->kind == RTH_LIMIT_SET) {
         rth__json_member_uint(json, "quota_us", quota->value);
         rth__json_member_uint(json, "period_us", quota->period_us);

@@ -59,24 +59,28 @@ static struct rth_lock view_lock = RTH_LOCK_INIT(RTH_RANK_LIMITS);
 static struct rth_memory_view view;
 static struct rth_memory_transition ring[RTH_TRANSITION_RING];
 
-static void say_error(int error)
+static bool is_of_gone_group(int error)
+{
+    return error == -ENOENT || error == -ENODEV;
+}
+
+static void say_error(int error, bool is_of_group)
 {
     if (error == said_error)
         return;
     said_error = error;
-    if (error == -ENOENT || error == -ENODEV)
+    if (is_of_group && is_of_gone_group(error))
         rth_log(RTH_LOG_WARN, "limits.cgroup_gone",
                 "text=\"the memory cgroup is gone; looking for the one we are in now\"");
     else if (error != 0)
         rth_log(RTH_LOG_WARN, "limits.unreadable", "error=\"%s\"", rth_strerror(error));
 }
 
-static void refresh(int root_fd, int64_t now_ns, int reading_error)
+static void refresh(int root_fd, int64_t now_ns, bool is_gone)
 {
     if (rth__sampler_open(root_fd, now_ns)) {
         rth__pressure_watch_open();
     } else {
-        bool is_gone = reading_error == -ENOENT || reading_error == -ENODEV;
         if (now_ns - refreshed_ns < REFRESH_NS && !is_gone)
             return;
         int error;
@@ -84,8 +88,8 @@ static void refresh(int root_fd, int64_t now_ns, int reading_error)
             refreshed_ns = now_ns;
             return;
         }
-        if (error == -ENOENT || error == -ENODEV)
-            say_error(error);
+        if (is_of_gone_group(error))
+            say_error(error, true);
     }
     refreshed_ns = now_ns;
     (void)rth__in_force_platform(rth__sampler_watch());
@@ -258,15 +262,15 @@ static void show(const struct rth_memory_look *look, const struct rth_memory_rea
 
 int64_t rth__look(int root_fd, int64_t now_ns, bool is_tick)
 {
-    refresh(root_fd, now_ns, 0);
+    refresh(root_fd, now_ns, false);
     struct rth_memory_reading reading;
     rth__sampler_read(&reading);
-    if (reading.error == -ENOENT || reading.error == -ENODEV) {
-        say_error(reading.error);
-        refresh(root_fd, now_ns, reading.error);
+    if (!reading.is_of_process && is_of_gone_group(reading.error)) {
+        say_error(reading.error, true);
+        refresh(root_fd, now_ns, true);
         rth__sampler_read(&reading);
     }
-    say_error(reading.error);
+    say_error(reading.error, !reading.is_of_process);
     struct rth_reclaim_counts counts;
     rth__reclaim_counts_read(&counts);
     struct rth_memory_look look = {

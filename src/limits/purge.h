@@ -21,8 +21,9 @@ const char *rth__purge_method(void);
 /* Gives back what is free: at least wanted_bytes where the allocator can do it by pieces. Blocks
  * allocation of other threads for as long as the allocator wants. rth-reclaim. */
 void rth__purge_call(uint64_t wanted_bytes);
-/* Of an allocator whose heaps belong to threads (mimalloc): gives back what is free in the calling
- * thread's, which nobody else can. Others: nothing. Not within an allocation function. */
+/* What is free in the calling thread's own heap or cache, where nobody else can reach it: mimalloc
+ * gives it back, jemalloc to the arenas, from where a purge does. Others: nothing. Not within an
+ * allocation function. */
 void rth__purge_own_heap(void);
 
 /* What an allocator keeps per thread or arena does not know of the limit. At start, on the host's

@@ -52,7 +52,8 @@ static char jemalloc_purge[32]; /* "arena.4096.purge" */
 
 static size_t piece_of(uint64_t wanted_bytes)
 {
-    wanted_bytes *= 2; /* the wish is a guess */
+    if (wanted_bytes < TCMALLOC_PIECE_MAX_BYTES)
+        wanted_bytes *= 2; /* the wish is a guess */
     return wanted_bytes < TCMALLOC_PIECE_MIN_BYTES   ? (size_t)TCMALLOC_PIECE_MIN_BYTES
            : wanted_bytes > TCMALLOC_PIECE_MAX_BYTES ? (size_t)TCMALLOC_PIECE_MAX_BYTES
                                                      : (size_t)wanted_bytes;
@@ -174,6 +175,8 @@ void rth__purge_own_heap(void)
 {
     if (purge_now == purge_mimalloc)
         allocator.mi_collect(true);
+    else if (purge_now == purge_jemalloc)
+        (void)allocator.mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
 }
 
 /* ---- caps ------------------------------------------------------------------------------------ */

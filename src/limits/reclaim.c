@@ -8,7 +8,7 @@
  * apart that free from those that say so.
  * Threads: rth-collect reports what it saw and never waits; rth-reclaim does what takes time. It
  * shares the host's descriptors and may use its malloc, since shrinkers do. An adopted child has no
- * such thread: admission and direct reclaim work there.
+ * such thread: admission.c does alone there.
  * Locks: one, around begin and end of the thread. None is held while an allocator purges or a
  * shrinker runs.
  * Failure: when the CPU cap is used up a pass is left out and counted: rather a limit that is

@@ -47,11 +47,9 @@ static void member_counted(struct rth_json *json, const char *key, uint64_t valu
 static void write_limit(struct rth_json *json, const char *key,
                         const struct rth_cgroup_limit *limit)
 {
-    static const char *const kinds[] = {
-        [RTH_LIMIT_NONE] = "none", [RTH_LIMIT_SET] = "set", [RTH_LIMIT_UNREADABLE] = "unreadable"};
     rth__json_key(json, key);
     rth__json_object_begin(json);
-    rth__json_member_string(json, "kind", kinds[limit->kind]);
+    rth__json_member_string(json, "kind", rth__limit_kind_name(limit->kind));
     if (limit->kind == RTH_LIMIT_SET) {
         rth__json_member_uint(json, "bytes", limit->value);
         rth__json_member_string(json, "source", limit->source);

@@ -23,6 +23,9 @@ enum rth_limit_kind {
     RTH_LIMIT_UNREADABLE, /* at least one level could not be read, and none that could has one */
 };
 
+/* "none", "set", "unreadable". */
+const char *rth__limit_kind_name(enum rth_limit_kind kind);
+
 struct rth_cgroup_limit {
     enum rth_limit_kind kind;
     uint64_t value;     /* bytes, or microseconds of quota per period; of RTH_LIMIT_SET alone */

@@ -26,6 +26,11 @@ const char *rth__cgroup_file_name(int version, enum rth_cgroup_file file)
     return file_names[version][file];
 }
 
+const char *rth__limit_kind_name(enum rth_limit_kind kind)
+{
+    return kind == RTH_LIMIT_SET ? "set" : kind == RTH_LIMIT_UNREADABLE ? "unreadable" : "none";
+}
+
 int rth__cgroup_level_bytes(const char *path, unsigned level)
 {
     size_t size_bytes = strlen(path);

@@ -72,10 +72,8 @@ static json_t *levels_json(const struct level_list *list, bool is_cpu, bool is_v
 /* Who decided: {"is": "set", …}, "none" or "unreadable". */
 static json_t *limit_json(const struct rth_cgroup_limit *limit)
 {
-    static const char *const kinds[] = {
-        [RTH_LIMIT_NONE] = "none", [RTH_LIMIT_SET] = "set", [RTH_LIMIT_UNREADABLE] = "unreadable"};
     json_t *object = json_object();
-    json_object_set_new(object, "is", json_string(kinds[limit->kind]));
+    json_object_set_new(object, "is", json_string(rth__limit_kind_name(limit->kind)));
     if (limit->error != 0)
         json_object_set_new(object, "error", json_text(look_error_text(limit->error)));
     if (limit->kind != RTH_LIMIT_SET)

@@ -226,6 +226,37 @@ static void while_one_is_collected_no_other_begins(void **state)
     tear_down();
 }
 
+static _Atomic int has_answered;
+static char answered_id[RTH_EPISODE_ID_BYTES];
+
+/* What a request does, while another thread asks for the next one. */
+static void answer(struct rth_work_item *work)
+{
+    const struct rth_episode_record *record;
+    const char *folder;
+    (void)work;
+    if (rth__episode_take_now(&quick, "asked for", &record, &folder) == RTH_EPISODE_TAKEN &&
+        rth__episode_trigger(&last, "by another one") == 0)
+        (void)snprintf(answered_id, sizeof(answered_id), "%s", record->name.id);
+    has_answered = 1;
+}
+
+static void an_answer_is_of_its_own_episode_when_the_next_one_is_asked_for(void **state)
+{
+    (void)state;
+    static struct rth_work_item work = {.run = answer, .drop = drop};
+    set_up();
+    has_answered = 0;
+    answered_id[0] = '\0';
+    assert_int_equal(rth__work_submit_from_host(&work), 0);
+    while (!has_answered)
+        test_pause_us(1000);
+    assert_non_null(strstr(answered_id, "-quick"));
+    wait_for_taken(2);
+    assert_non_null(strstr(counts().last_id, "-last"));
+    tear_down();
+}
+
 static void in_danger_none_begins_and_the_one_that_is_collected_ends(void **state)
 {
     (void)state;
@@ -338,6 +369,7 @@ RTH_TEST_MAIN(cmocka_unit_test(the_same_trigger_waits_half_a_minute_and_others_d
               cmocka_unit_test(a_trigger_on_any_thread_becomes_a_folder),
               cmocka_unit_test(a_second_one_soon_after_is_refused_and_counted),
               cmocka_unit_test(while_one_is_collected_no_other_begins),
+              cmocka_unit_test(an_answer_is_of_its_own_episode_when_the_next_one_is_asked_for),
               cmocka_unit_test(in_danger_none_begins_and_the_one_that_is_collected_ends),
               cmocka_unit_test(what_another_process_of_the_family_has_just_taken_is_enough),
               cmocka_unit_test(what_comes_before_the_threads_is_kept_until_they_are_there),

@@ -4,9 +4,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/log.h"
+#include "core/pressure.h"
 #include "helper/temp_folder.h"
 #include "limits/in_force.h"
-#include "core/pressure.h"
 #include "limits/look.h"
 #include "limits/memory.h"
 #include "limits/publish.h"
@@ -268,6 +269,36 @@ static void looks_that_fail_make_the_state_stale_and_nothing_else(void **state)
     end_tree();
 }
 
+/* What was logged behind that record, one event after the other; returns the last record. */
+static uint64_t events_after(uint64_t sequence, char ret_events[512])
+{
+    struct rth_log_record record;
+    ret_events[0] = '\0';
+    for (; rth__log_next(sequence, &record) == 1; sequence = record.sequence) {
+        size_t used = strlen(ret_events);
+        (void)snprintf(ret_events + used, 512 - used, "%s ", record.event);
+    }
+    return sequence;
+}
+
+static void what_cannot_be_read_of_the_process_is_no_group_that_is_gone(void **state)
+{
+    (void)state;
+    struct rth_memory_view view;
+    char events[512];
+    uint64_t before = events_after(0, events);
+    make_tree(NONE, 300 * MIB); /* without proc/self/status */
+    (void)look_after(0);
+    (void)look_after(S);
+    rth__look_view(&view);
+    assert_true(view.reading.is_of_process);
+    assert_int_equal(view.reading.error, -ENOENT);
+    (void)events_after(before, events);
+    assert_non_null(strstr(events, "limits.unreadable "));
+    assert_null(strstr(events, "limits.cgroup_gone"));
+    end_tree();
+}
+
 static void growth_brings_the_next_look_nearer(void **state)
 {
     (void)state;
@@ -313,6 +344,7 @@ RTH_TEST_MAIN(cmocka_unit_test(what_is_read_is_published), cmocka_unit_test(page
               cmocka_unit_test(without_any_limit_the_process_itself_is_looked_at_seldom),
               cmocka_unit_test(an_explicit_limit_without_a_group_is_held_against_the_process),
               cmocka_unit_test(looks_that_fail_make_the_state_stale_and_nothing_else),
+              cmocka_unit_test(what_cannot_be_read_of_the_process_is_no_group_that_is_gone),
               cmocka_unit_test(growth_brings_the_next_look_nearer),
               cmocka_unit_test(where_no_hook_reports_looks_come_in_time_for_a_leap),
               cmocka_unit_test(a_tick_is_a_look_once_a_second), )
