@@ -273,9 +273,9 @@ RTH_API void rth_shrinker_remove(struct rth_shrinker *shrinker);
  * again. RTH_MEMORY_LOW is refused from SHED on too, and without room; RTH_MEMORY_HEALTH never.
  * Without a limit, and while rthooks does not run in this process, everything is admitted.
  *
- * Thread: any; not one that holds a lock which a shrinker waits for. Signal: unsafe. Fork: safe in a
- * child; until it is adopted everything is admitted there. Cost: without a limit 2 ns; with room 25
- * ns; without it what shrinkers take, 10 ms at most; growth that is very fast waits up to 5 ms.
+ * Thread: any; not one that holds a lock which a shrinker waits for. Signal: unsafe. Fork: safe in
+ * a child; until it is adopted everything is admitted there. Cost: without a limit 2 ns; with room
+ * 25 ns; without it what shrinkers take, 10 ms at most; growth that is very fast waits up to 5 ms.
  * Since: 0.1.
  */
 RTH_API int rth_memory_admit(enum rth_memory_class memory_class, uint64_t size_bytes);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "limits/look_soon.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 #include "os/clock.h"
 
 static _Atomic bool is_queued;
+static bool is_child; /* adopted */
 
 static void run(struct rth_work_item *item)
 {
@@ -36,6 +38,9 @@ int rth__look_soon(void)
         rth__collect_wake_sigsafe();
         return 0;
     }
+    /* Where rth-collect comes up just now, or pauses, looks are still its own. */
+    if (!is_child)
+        return -EAGAIN;
     if (atomic_exchange_explicit(&is_queued, true, memory_order_acquire))
         return 0;
     int error = rth__work_submit_from_host(&item);
@@ -46,6 +51,7 @@ int rth__look_soon(void)
 
 void rth__look_soon_child_reset(void)
 {
+    is_child = true;
     is_queued = false;
     item.next = NULL;
 }

@@ -4,7 +4,8 @@
 
 /* A look out of turn: by rth-collect, or by rth-admin in an adopted child. */
 
-/* On any thread of the host, not within an allocation function. 0, or -EAGAIN: nobody looks here. */
+/* On any thread of the host, not within an allocation function. 0, or -EAGAIN: nobody looks here.
+ */
 int rth__look_soon(void);
 void rth__look_soon_child_reset(void);
 
