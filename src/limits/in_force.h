@@ -49,6 +49,7 @@ struct rth_manifest {
 void rth__limits_settings(struct rth_budget_settings *ret_settings);
 void rth__limits_manifest(struct rth_manifest *ret_manifest);
 bool rth__limits_return_is_lazy(void);
+int64_t rth__limits_saturation_ns(void); /* RTHOOKS_MEMORY_SATURATION; 0: off */
 /* Whether a limit is what the manifest has: memory within 64 KiB, as kernels round it; CPU exactly,
  * or rounded up to whole processors, as Kubernetes writes it into variables. */
 bool rth__manifest_memory_matches(int64_t manifest_bytes, int64_t limit_bytes);

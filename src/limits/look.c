@@ -9,6 +9,7 @@
 #include "limits/look.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "core/call.h"
@@ -18,8 +19,11 @@
 #include "limits/evidence.h"
 #include "limits/in_force.h"
 #include "limits/pressure_watch.h"
+#include "limits/psi.h"
 #include "limits/publish.h"
 #include "limits/reclaim.h"
+#include "limits/saturation.h"
+#include "os/rawsys.h"
 #include "rthooks/error.h"
 #include "rthooks/limits.h"
 #include "rthooks/log.h"
@@ -44,8 +48,10 @@
 
 /* The looking thread's. */
 static struct rth_memory_machine machine;
+static struct rth_saturation saturation;
 static int64_t refreshed_ns, pressed_until_ns;
-static int said_error; /* what was logged of a failing look; 0: nothing */
+static bool is_own_table; /* of descriptors: not the host's */
+static int said_error;    /* what was logged of a failing look; 0: nothing */
 static bool was_predicted;
 static bool hooks_are_watched; /* a budget was set */
 static bool hooks_report;      /* they have, ever */
@@ -80,6 +86,8 @@ static void refresh(int root_fd, int64_t now_ns, bool is_gone)
 {
     if (rth__sampler_open(root_fd, now_ns)) {
         rth__pressure_watch_open();
+        rth__psi_forget();
+        is_own_table = true;
     } else {
         if (now_ns - refreshed_ns < REFRESH_NS && !is_gone)
             return;
@@ -93,6 +101,8 @@ static void refresh(int root_fd, int64_t now_ns, bool is_gone)
     }
     refreshed_ns = now_ns;
     (void)rth__in_force_platform(rth__sampler_watch());
+    if (is_own_table)
+        rth__psi_open(root_fd, rth__sampler_watch()->cgroups.unified.folder);
 }
 
 /* ---- the line in the hooks ------------------------------------------------------------------- */
@@ -209,13 +219,28 @@ static void note_prediction(const struct rth_memory_look *look)
 
 static void note_pressure(const struct rth_memory_look *look)
 {
-    if (!rth__pressure_watch_fired())
-        return;
-    view_next.pressure_fires++;
     struct rth_memory_thresholds thresholds;
     rth__memory_thresholds(look->limit_bytes, look->hard_bytes, &thresholds);
-    if (look->usage_bytes >= thresholds.predict_bytes)
+    bool is_near = look->usage_bytes >= thresholds.predict_bytes;
+    bool has_fired = rth__pressure_watch_fired();
+    bool has_stalled = is_near && rth__psi_has_stalled();
+    view_next.pressure_fires += has_fired;
+    view_next.pressure_stalls += has_stalled;
+    if (is_near && (has_fired || has_stalled))
         pressed_until_ns = look->now_ns + PRESSED_NS;
+}
+
+/* As its platform would end it; once, whatever comes of it. */
+static void note_saturation(const struct rth_memory_look *look)
+{
+    int64_t limit_ns = rth__limits_saturation_ns();
+    int pid = rth__raw_getpid_sigsafe();
+    if (!rth__saturation_look(&saturation, machine.state, limit_ns, (uint64_t)pid, look->now_ns))
+        return;
+    rth_log(RTH_LOG_ERROR, "memory.saturated", "state=%s seconds=%lld text=\"sending SIGTERM\"",
+            rth__memory_state_name(machine.state),
+            (long long)((look->now_ns - saturation.since_ns) / RTH_NS_PER_S));
+    (void)RTH__RAW(SYS_kill, pid, SIGTERM);
 }
 
 /* What brings a look in time although nobody says that memory is being taken. */
@@ -290,6 +315,7 @@ int64_t rth__look(int root_fd, int64_t now_ns, bool is_tick)
         note_transition(from, &look, &reading, &counts);
     note_prediction(&look);
     note_pressure(&look);
+    note_saturation(&look);
     show(&look, &reading);
     if (!is_tick)
         draw_line(&look);
@@ -323,6 +349,9 @@ void rth__look_reset(void)
     rth__lock_reset(&view_lock);
     rth__evidence_reset();
     memset(&machine, 0, sizeof(machine));
+    memset(&saturation, 0, sizeof(saturation));
+    rth__psi_forget();
+    is_own_table = false;
     memset(&view, 0, sizeof(view));
     memset(&view_next, 0, sizeof(view_next));
     refreshed_ns = pressed_until_ns = 0;

@@ -30,7 +30,7 @@ struct rth_memory_view {
     struct rth_memory_look look;
     struct rth_memory_reading reading;
     int64_t period_ns;
-    uint64_t looks, failed_looks, predictions, pressure_fires;
+    uint64_t looks, failed_looks, predictions, pressure_fires, pressure_stalls;
     uint64_t transition_count; /* ever; the last RTH_TRANSITION_RING are kept */
 };
 

@@ -8,13 +8,15 @@
 #include "formats/budget.h"
 #include "formats/quantity.h"
 #include "limits/in_force.h"
+#include "limits/saturation.h"
 
 #define MEMORY_QUANTITY_GRAMMAR "bytes, or a number with Ki, Mi, Gi, Ti, k, M, G or T; or empty"
 #define CPU_QUANTITY_GRAMMAR    "a number of processors, fractions allowed, or with m; or empty"
 /* As the kernel rounds limits where pages are largest. */
 #define MEMORY_SLACK_BYTES (INT64_C(64) * 1024)
 
-static struct rth_option_value memory_limit, memory_ratio, return_mode, cpu_limit, cpu_round;
+static struct rth_option_value memory_limit, memory_ratio, memory_saturation, return_mode;
+static struct rth_option_value cpu_limit, cpu_round;
 static struct rth_option_value manifest_memory_request, manifest_memory_limit;
 static struct rth_option_value manifest_cpu_request, manifest_cpu_limit;
 
@@ -28,6 +30,12 @@ static int check_ratio(const char *text)
 {
     double ignored;
     return rth__budget_ratio_parse(text, &ignored) != 0 ? -EINVAL : 0;
+}
+
+static int check_saturation(const char *text)
+{
+    int64_t ignored;
+    return rth__saturation_parse(text, &ignored);
 }
 
 static int check_return(const char *text)
@@ -78,6 +86,16 @@ const struct rth_option rth__limits_options[RTH_LIMITS_OPTION_COUNT] = {
         .opts_offset = SIZE_MAX,
         .check = check_ratio,
         .value = &memory_ratio,
+    },
+    {
+        .variable = "RTHOOKS_MEMORY_SATURATION",
+        .grammar = RTH_SATURATION_GRAMMAR,
+        .default_text = "off",
+        .doc = "After so long at critical the process is sent SIGTERM, once; up to a fifth later, "
+               "so that replicas do not end together.",
+        .opts_offset = SIZE_MAX,
+        .check = check_saturation,
+        .value = &memory_saturation,
     },
     {
         .variable = "RTHOOKS_RETURN",
@@ -160,6 +178,13 @@ void rth__limits_settings(struct rth_budget_settings *ret_settings)
 bool rth__limits_return_is_lazy(void)
 {
     return strcmp(return_mode.text, "lazy") == 0;
+}
+
+int64_t rth__limits_saturation_ns(void)
+{
+    int64_t limit_ns = 0;
+    (void)rth__saturation_parse(memory_saturation.text, &limit_ns);
+    return limit_ns;
 }
 
 void rth__limits_manifest(struct rth_manifest *ret_manifest)

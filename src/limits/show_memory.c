@@ -14,6 +14,7 @@
 #include "limits/look.h"
 #include "limits/memory.h"
 #include "limits/pressure_watch.h"
+#include "limits/psi.h"
 #include "limits/reclaim.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -94,17 +95,6 @@ static void write_platform(struct rth_json *json)
     rth__json_object_end(json);
 }
 
-/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=0": the total, in microseconds. */
-static bool find_total(const char *text, const char *which, uint64_t *ret_total_us)
-{
-    const char *line = strstr(text, which);
-    const char *total = line != NULL ? strstr(line, "total=") : NULL;
-    if (total == NULL)
-        return false;
-    struct rth_scan scan = {total + 6, text + strlen(text)};
-    return rth__scan_uint(&scan, 10, UINT64_MAX, ret_total_us);
-}
-
 static void write_pressure(const struct rth_memory_view *view, struct rth_json *json)
 {
     char path[RTH_CGROUP_PATH_BYTES + 32];
@@ -115,11 +105,12 @@ static void write_pressure(const struct rth_memory_view *view, struct rth_json *
     if (platform.unified_folder[0] != '\0' &&
         rth__read_file_at(rth__root_fd(), path, text, sizeof(text)) > 0) {
         uint64_t total_us;
-        if (find_total(text, "some ", &total_us))
+        if (rth__psi_total_parse(text, "some", &total_us) == 0)
             rth__json_member_double(json, "some_seconds", (double)total_us / 1e6);
-        if (find_total(text, "full ", &total_us))
+        if (rth__psi_total_parse(text, "full", &total_us) == 0)
             rth__json_member_double(json, "full_seconds", (double)total_us / 1e6);
     }
+    rth__json_member_uint(json, "stalls", view->pressure_stalls);
     if (rth__pressure_watch_path()[0] != '\0') {
         rth__json_member_string(json, "watched", rth__pressure_watch_path());
         rth__json_member_uint(json, "fired", view->pressure_fires);
