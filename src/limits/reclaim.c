@@ -389,11 +389,37 @@ void rth__reclaim_attach(const void *serving)
     serving_malloc = serving;
 }
 
+/* What passes have learned; nobody runs one. */
+static void forget_passes(void)
+{
+    model = (struct rth_purge_model){0};
+    cap = (struct rth_cpu_cap){0};
+    busy_ns = rest_usage_bytes = 0;
+    requests_seen = 0;
+    is_at_rest = false;
+    is_futile = false;
+    peak_bytes = purged_ns = 0;
+    barren = distrusts = disappointments = 0;
+    progress_seen_bytes = 0;
+}
+
+/* One that outlived its stop, in a shrinker that did not return, goes on. */
+static bool is_left_over_locked(void)
+{
+    int64_t deadline_ns = rth__clock_monotonic_ns_sigsafe() + 10 * RTH_NS_PER_MS;
+    return thread.started && (!must_stop() || rth__service_thread_join(&thread, deadline_ns) != 0);
+}
+
 static int thread_start_locked(void)
 {
-    if (!may_run || thread.started)
+    if (!may_run)
         return 0;
+    bool is_left_over = is_left_over_locked();
     atomic_store_explicit(&stopping, 0, memory_order_relaxed);
+    if (is_left_over) {
+        atomic_store_explicit(&is_running, true, memory_order_relaxed);
+        return 0;
+    }
     thread.name = "rth-reclaim";
     thread.main = reclaim_main;
     int error = rth__service_thread_start(&thread);
@@ -448,6 +474,8 @@ int rth__reclaim_start(bool lazy, int64_t limit_bytes, double cpu_limit)
         has_capped = has_capped || has_limit;
     }
     RTH__LOCK_SCOPE(&thread_lock);
+    if (!thread.started)
+        forget_passes();
     may_run = !is_child;
     return has_limit || rth__shrinkers_exist(false) ? thread_start_locked() : 0;
 }
@@ -480,19 +508,11 @@ void rth__reclaim_child_reset(void)
     is_child = true;
     may_run = false;
     is_running = false;
-    is_futile = false;
     for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
         atomic_store_explicit(counters[i], 0, memory_order_relaxed);
     rth__latency_clear(&purge_pauses);
     rth__latency_clear(&shrink_pauses);
-    model = (struct rth_purge_model){0};
-    cap = (struct rth_cpu_cap){0};
-    busy_ns = rest_usage_bytes = 0;
-    requests_seen = 0;
-    is_at_rest = false;
-    peak_bytes = purged_ns = 0;
-    barren = distrusts = disappointments = 0;
-    progress_seen_bytes = 0;
+    forget_passes();
     rth__pressure_child_reset();
     rth__shrinkers_child_reset();
     rth__admission_child_reset();

@@ -20,7 +20,7 @@
 
 static _Atomic int64_t held, base = 600 * MIB;
 static _Atomic unsigned calls;
-static _Atomic bool is_stuck, ran_on_service_thread;
+static _Atomic bool is_stuck, does_not_return, ran_on_service_thread;
 
 static uint64_t count_held(void *unused)
 {
@@ -34,6 +34,8 @@ static uint64_t give_up(uint64_t wanted_bytes, int64_t deadline_ns, void *unused
     (void)deadline_ns;
     calls++;
     ran_on_service_thread = rth__service_thread_is_self();
+    while (does_not_return)
+        test_pause_us(1000);
     if (is_stuck)
         return 0;
     int64_t freed = held < (int64_t)wanted_bytes ? held : (int64_t)wanted_bytes;
@@ -276,6 +278,35 @@ static void passes_at_critical_that_free_nothing_are_futile(void **state)
     rth__reclaim_stop();
 }
 
+/* The stop waits 5 s for it. */
+static void a_shrinker_that_outlives_a_stop_does_not_end_reclaiming(void **state)
+{
+    (void)state;
+    begin();
+    held = 100 * MIB;
+    does_not_return = true;
+    struct rth_shrinker *shrinker = add();
+    assert_int_equal(rth__reclaim_start(false, LIMIT, 2), 0);
+    while (calls == 0) {
+        (void)look();
+        test_pause_us(2000);
+    }
+    rth__reclaim_stop();
+    assert_true(has_thread());
+    assert_int_equal(rth__reclaim_start(false, LIMIT, 2), 0);
+    does_not_return = false;
+    while (held == 100 * MIB)
+        test_pause_us(1000);
+    unsigned before = calls;
+    for (held = 100 * MIB; calls == before;) {
+        (void)look();
+        test_pause_us(2000);
+    }
+    rth_shrinker_remove(shrinker);
+    rth__reclaim_stop();
+    assert_false(has_thread());
+}
+
 RTH_TEST_MAIN(cmocka_unit_test(there_is_a_thread_where_there_is_a_limit),
               cmocka_unit_test(without_a_limit_it_begins_with_the_first_shrinker),
               cmocka_unit_test(a_shrinker_may_be_there_before_rthooks_starts),
@@ -284,4 +315,5 @@ RTH_TEST_MAIN(cmocka_unit_test(there_is_a_thread_where_there_is_a_limit),
               cmocka_unit_test(below_it_a_busy_program_keeps_its_caches),
               cmocka_unit_test(at_rest_they_shrink_until_all_is_well),
               cmocka_unit_test(caches_that_are_too_small_for_that_are_kept),
-              cmocka_unit_test(passes_at_critical_that_free_nothing_are_futile))
+              cmocka_unit_test(passes_at_critical_that_free_nothing_are_futile),
+              cmocka_unit_test(a_shrinker_that_outlives_a_stop_does_not_end_reclaiming))
