@@ -170,7 +170,7 @@ static void more_triggers_than_there_is_room_for_are_refused(void **state)
     static char names[RTH_EPISODE_TRIGGER_MAX + 1][8];
     memset(&rates, 0, sizeof(rates));
     for (int i = 0; i <= RTH_EPISODE_TRIGGER_MAX; i++) {
-        (void)snprintf(names[i], sizeof(names[i]), "t%d", i);
+        (void)snprintf(names[i], sizeof(names[i]), "t%u", (unsigned)i & 0xff);
         struct rth_trigger trigger = {.name = names[i]};
         assert_int_equal(rth__episode_rates_take(&rates, &trigger, 1),
                          i < RTH_EPISODE_TRIGGER_MAX ? RTH_EPISODE_TAKEN
