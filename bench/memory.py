@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "tests", "integration"))
 import cgroups  # noqa: E402
 from cgroups import MIB  # noqa: E402
 
-SURVIVAL_BYTES, ABLATION_BYTES, REACTION_BYTES = 900 * MIB, 300 * MIB, 300 * MIB
+ABLATION_BYTES, REACTION_BYTES = 300 * MIB, 300 * MIB
 ALLOCATORS = ("glibc", "jemalloc", "tcmalloc")
 THREADS = (1, 8)
 RUNS = 5
@@ -136,7 +136,7 @@ def report(question, name, row):
 
 def skipped(question):
     try:
-        group(SURVIVAL_BYTES).remove()
+        group(ABLATION_BYTES).remove()
         return False
     except cgroups.Unavailable as why:
         print("%s: skipped: %s" % (question, why))
@@ -150,14 +150,15 @@ def here():
 def ask_survival(bench):
     if skipped("survival"):
         return
-    result = {"limit_bytes": SURVIVAL_BYTES, "minutes": bench.minutes}
+    limit_bytes = bench.group_mib * MIB
+    result = {"limit_bytes": limit_bytes, "minutes": bench.minutes}
     for allocator in here():
         for threads in THREADS:
             name = "%s, %d thread%s" % (allocator, threads, "s" if threads > 1 else "")
             for how, seconds, options in (
                     ("off", UNPROTECTED_S, {"hooked": False, "env": {"RTHOOKS": "off"}}),
                     ("on", int(bench.minutes * 60), {})):
-                rows = [Run(bench, SURVIVAL_BYTES, threads, allocator, seconds, **options).row()
+                rows = [Run(bench, limit_bytes, threads, allocator, seconds, **options).row()
                         for _ in range(min(bench.repeat, RUNS))]
                 result.setdefault(name, {})[how] = of_runs(rows)
                 report("survival", "%s, %s" % (name, how), result[name][how])
@@ -165,7 +166,7 @@ def ask_survival(bench):
 
 
 def save_survival(bench, result):
-    bench.save("survival", "A cache that inserts at full speed in a control group of 900 MiB",
+    bench.save("survival", "A cache that inserts at full speed in a control group of a fixed size",
                "on: no kill, peak_share <= 0.97, live_share >= 0.70; "
                "off: killed every time", result)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""run.py [--build DIR] [--repeat N] [--minutes N] [--out DIR] [QUESTION…]
+"""run.py [--build DIR] [--repeat N] [--minutes N] [--group-mib N] [--out DIR] [QUESTION…]
 
 Bare and hooked, interleaved in one run, each pair one observation. Prints a line per question and
 writes bench/results/NAME.json with what it ran on.
@@ -52,11 +52,12 @@ def private_kib(pid):
 
 
 class Bench:
-    def __init__(self, build, repeat, minutes, out):
+    def __init__(self, build, repeat, minutes, group_mib, out):
         self.rthooks = os.path.join(build, "tools", "rthooks")
         self.build = build
         self.repeat = repeat
         self.minutes = minutes
+        self.group_mib = group_mib
         self.out = out
 
     def hooked(self, argv, port=None):
@@ -374,13 +375,15 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=os.path.join(HERE, "..", "build", "release"))
     parser.add_argument("--repeat", type=int, default=20)
+    parser.add_argument("--group-mib", type=int, default=900,
+                        help="the memory limit of the group of \"survival\"")
     parser.add_argument("--minutes", type=float, default=1,
-                        help="of each run of survival; the documented figures are of 10")
+                        help="of each run of \"survival\"")
     parser.add_argument("--out", default=os.path.join(HERE, "results"))
     parser.add_argument("question", nargs="*", choices=[[]] + QUESTIONS)
     arguments = parser.parse_args()
     bench = Bench(os.path.abspath(arguments.build), arguments.repeat, arguments.minutes,
-                  arguments.out)
+                  arguments.group_mib, arguments.out)
     for question in arguments.question or QUESTIONS:
         getattr(bench, question)()
 
