@@ -40,6 +40,8 @@ int rth__budget_decimal_parse(const char *text, double *ret_number)
     }
     if (digits == 0 || *text != '\0')
         return -EINVAL;
+    if (number >= DECIMAL_END) /* 999999999.999999999 is rounded to it */
+        return -ERANGE;
     *ret_number = number;
     return 0;
 }

@@ -121,6 +121,7 @@ static void a_cpu_limit_is_a_positive_number_auto_or_off(void **state)
     assert_true(!settings.cpu_is_off && !settings.cpu_is_explicit);
     assert_int_equal(rth__budget_cpu_limit_parse("0", &settings), -ERANGE);
     assert_int_equal(rth__budget_cpu_limit_parse("1000000000", &settings), -ERANGE);
+    assert_int_equal(rth__budget_cpu_limit_parse("999999999.9999999999", &settings), -ERANGE);
     static const char *const bad[] = {"", "-1", "two", "1.5m", "1,5", "max"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(rth__budget_cpu_limit_parse(bad[i], &settings), -EINVAL);
