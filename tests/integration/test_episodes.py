@@ -234,7 +234,10 @@ class Folders(EpisodeCase):
         harness.need_root("mounts")
         script = " && ".join(("mount -t tmpfs none /var/tmp", "mount -t tmpfs none /var/lib",
                               *commands, 'exec "$@"'))
-        return (harness.need("unshare"), "-m", "--propagation", "private", "sh", "-c", script, "sh")
+        alone = (harness.need("unshare"), "-m", "--propagation", "private")
+        if self.run_to_end([*alone, "true"], hooked=False).status != 0:
+            harness.skip("mounts of its own are refused here (as where / is no mount point)")
+        return (*alone, "sh", "-c", script, "sh")
 
     def test_where_nothing_can_be_written_every_reason_is_given(self):
         os.mkdir(self.folder, 0o700)
