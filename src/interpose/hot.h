@@ -5,7 +5,7 @@
 /*
  * What wrappers read on every call stands together. A program of many processes that take turns on
  * one processor finds its address translations gone at each turn, so a page costs more than a call:
- * spread over five pages, these cost PostgreSQL's backends 1 % of their time.
+ * spread over five pages, these cost PostgreSQL's backends half a percent more of their time.
  */
 #define RTH__HOT_DATA __attribute__((section("rth_hot_data")))
 

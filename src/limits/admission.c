@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/counter.h"
 #include "core/enable.h"
 #include "core/latency.h"
 #include "limits/look_soon.h"
@@ -67,11 +68,6 @@ static _Atomic bool gives_nothing_back;
 static bool is_child; /* adopted */
 static _Atomic int64_t usage_now, child_purge_due_ns, child_purge_usage;
 static _Atomic uint64_t freed_before_purge;
-
-static void count_up(_Atomic uint64_t *counter, uint64_t amount)
-{
-    atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
-}
 
 /* ---- the arithmetic -------------------------------------------------------------------------- */
 
@@ -238,7 +234,7 @@ void rth__admission_shrink_end(uint64_t begun_bytes, uint64_t freed_bytes)
         freed_bytes = REQUEST_BYTES_MAX;
     atomic_fetch_add_explicit(&room, (int64_t)freed_bytes, memory_order_relaxed);
     atomic_fetch_sub_explicit(&shrinking, (int64_t)begun_bytes, memory_order_relaxed);
-    count_up(&freed_total, freed_bytes);
+    rth__count_up(&freed_total, freed_bytes);
 }
 
 void rth__admission_gives_back(bool gives_back)
@@ -259,14 +255,6 @@ void rth__admission_distrusted(void)
 
 /* ---- a request ------------------------------------------------------------------------------- */
 
-static int64_t own_cpu_ns(void)
-{
-    struct timespec used;
-    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) != 0)
-        return 0;
-    return used.tv_sec * RTH_NS_PER_S + used.tv_nsec;
-}
-
 /* The caller pays: frees what is missing, and a batch so that not each request comes here. What is
  * much is shared with the requests after it. */
 static void reclaim_directly(int64_t size_bytes)
@@ -274,7 +262,8 @@ static void reclaim_directly(int64_t size_bytes)
     int64_t batch = load(&limit_now) / DIRECT_BATCH_DIVISOR;
     if (batch < DIRECT_BATCH_BYTES_MIN)
         batch = DIRECT_BATCH_BYTES_MIN;
-    int64_t begun_ns = rth__clock_monotonic_ns_sigsafe(), begun_cpu_ns = own_cpu_ns();
+    int64_t begun_ns = rth__clock_monotonic_ns_sigsafe(),
+            begun_cpu_ns = rth__clock_own_cpu_ns_sigsafe();
     struct rth_shrink_request request = {
         .wanted_bytes =
             rth__admission_shrink_begin((uint64_t)size_bytes, (uint64_t)batch, 4 * (uint64_t)batch),
@@ -283,9 +272,9 @@ static void reclaim_directly(int64_t size_bytes)
     };
     uint64_t freed = rth__shrinkers_call(&request);
     rth__admission_shrink_end(request.wanted_bytes, freed);
-    count_up(&direct_reclaims, 1);
-    count_up(&direct_freed, freed);
-    count_up(&direct_cpu_ns, (uint64_t)(own_cpu_ns() - begun_cpu_ns));
+    rth__count_up(&direct_reclaims, 1);
+    rth__count_up(&direct_freed, freed);
+    rth__count_up(&direct_cpu_ns, (uint64_t)(rth__clock_own_cpu_ns_sigsafe() - begun_cpu_ns));
     rth__latency_observe_sigsafe(&pauses, rth__clock_monotonic_ns_sigsafe() - begun_ns);
 }
 
@@ -385,13 +374,13 @@ int rth_memory_admit(enum rth_memory_class memory_class, uint64_t size_bytes)
         atomic_fetch_add_explicit(&room, size, memory_order_relaxed);
         if (memory_class != RTH_MEMORY_HEALTH)
             atomic_fetch_sub_explicit(&unseen, size, memory_order_relaxed);
-        count_up(&refused, 1);
+        rth__count_up(&refused, 1);
         give_back_own();
         return -EAGAIN;
     }
-    count_up(&admitted, 1);
+    rth__count_up(&admitted, 1);
     if (memory_class == RTH_MEMORY_HEALTH)
-        count_up(&health_admitted, 1);
+        rth__count_up(&health_admitted, 1);
     return 0;
 }
 
@@ -407,27 +396,22 @@ void rth_memory_release(uint64_t size_bytes)
                              &outstanding, &before, before > size ? before - size : 0,
                              memory_order_relaxed, memory_order_relaxed))
         ;
-    count_up(&released_total, size_bytes);
+    rth__count_up(&released_total, size_bytes);
 }
 
 /* ---- shown, and begun anew ------------------------------------------------------------------- */
 
-static uint64_t count_of(const _Atomic uint64_t *counter)
-{
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 void rth__admission_counts_read(struct rth_admission_counts *ret_counts)
 {
     *ret_counts = (struct rth_admission_counts){
-        .admitted = count_of(&admitted),
-        .health_admitted = count_of(&health_admitted),
-        .refused = count_of(&refused),
-        .direct_reclaims = count_of(&direct_reclaims),
-        .direct_cpu_ns = count_of(&direct_cpu_ns),
-        .direct_freed_bytes = count_of(&direct_freed),
-        .freed_bytes = count_of(&freed_total),
-        .released_bytes = count_of(&released_total),
+        .admitted = rth__count_of(&admitted),
+        .health_admitted = rth__count_of(&health_admitted),
+        .refused = rth__count_of(&refused),
+        .direct_reclaims = rth__count_of(&direct_reclaims),
+        .direct_cpu_ns = rth__count_of(&direct_cpu_ns),
+        .direct_freed_bytes = rth__count_of(&direct_freed),
+        .freed_bytes = rth__count_of(&freed_total),
+        .released_bytes = rth__count_of(&released_total),
         .room_bytes = load(&room),
         .outstanding_bytes = load(&outstanding),
         .usable_bytes = load(&usable_shown),
@@ -446,8 +430,8 @@ void rth__admission_stop(void)
     atomic_store_explicit(&room, 0, memory_order_relaxed);
     atomic_store_explicit(&outstanding, 0, memory_order_relaxed);
     ledger = (struct rth_room_ledger){0};
-    freed_seen = count_of(&freed_total);
-    released_seen = count_of(&released_total);
+    freed_seen = rth__count_of(&freed_total);
+    released_seen = rth__count_of(&released_total);
 }
 
 void rth__admission_child_reset(void)

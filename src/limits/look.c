@@ -14,6 +14,7 @@
 
 #include "core/call.h"
 #include "core/collect.h"
+#include "core/identity.h"
 #include "core/lock.h"
 #include "core/pressure.h"
 #include "limits/evidence.h"
@@ -235,7 +236,9 @@ static void note_saturation(const struct rth_memory_look *look)
 {
     int64_t limit_ns = rth__limits_saturation_ns();
     int pid = rth__raw_getpid_sigsafe();
-    if (!rth__saturation_look(&saturation, machine.state, limit_ns, (uint64_t)pid, look->now_ns))
+    /* In containers the pids of replicas are the same. */
+    uint64_t seed = rth__identity()->starttime_ticks + (uint64_t)pid;
+    if (!rth__saturation_look(&saturation, machine.state, limit_ns, seed, look->now_ns))
         return;
     rth_log(RTH_LOG_ERROR, "memory.saturated", "state=%s seconds=%lld text=\"sending SIGTERM\"",
             rth__memory_state_name(machine.state),

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "core/collect.h"
+#include "core/counter.h"
 #include "core/enable.h"
 #include "core/latency.h"
 #include "core/lock.h"
@@ -89,16 +90,6 @@ static _Atomic uint64_t purge_cpu_ns, shrink_cpu_ns;
 static _Atomic bool is_futile;
 static _Atomic int64_t purged_ns; /* when the last purge was over */
 static struct rth_latency purge_pauses, shrink_pauses;
-
-static void count_up(_Atomic uint64_t *counter, uint64_t amount)
-{
-    atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
-}
-
-static uint64_t load(const _Atomic uint64_t *counter)
-{
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
 
 /* ---- what is known --------------------------------------------------------------------------- */
 
@@ -178,12 +169,6 @@ void rth__reclaim_report(const struct rth_memory_now *now)
 
 /* ---- a pass ---------------------------------------------------------------------------------- */
 
-static int64_t own_cpu_ns(void)
-{
-    int64_t used_ns = rth__clock_thread_cpu_ns_sigsafe(thread.tid);
-    return used_ns > 0 ? used_ns : 0;
-}
-
 static bool must_stop(void)
 {
     return atomic_load_explicit(&stopping, memory_order_acquire) != 0;
@@ -215,9 +200,10 @@ static uint64_t purge(struct rth_reclaim_view *view)
                       free_bytes >= rth__plan_purge_worth_bytes(view->limit_bytes);
     struct rth_admission_counts counts;
     rth__admission_counts_read(&counts);
-    int64_t begun_ns = rth__clock_monotonic_ns_sigsafe(), begun_cpu_ns = own_cpu_ns();
+    int64_t begun_ns = rth__clock_monotonic_ns_sigsafe(),
+            begun_cpu_ns = rth__clock_own_cpu_ns_sigsafe();
     rth__purge_call((uint64_t)(free_bytes > over_bytes ? free_bytes : over_bytes));
-    int64_t cost_ns = own_cpu_ns() - begun_cpu_ns;
+    int64_t cost_ns = rth__clock_own_cpu_ns_sigsafe() - begun_cpu_ns;
     rth__latency_observe_sigsafe(&purge_pauses, rth__clock_monotonic_ns_sigsafe() - begun_ns);
     rth__admission_purged(counts.freed_bytes);
     look_anew(view);
@@ -233,9 +219,9 @@ static uint64_t purge(struct rth_reclaim_view *view)
         disappointments++;
     rth__admission_gives_back(disappointments < DISAPPOINTMENTS_MAX);
     atomic_store_explicit(&peak_bytes, view->usage_bytes, memory_order_relaxed);
-    count_up(&purges, 1);
-    count_up(&purged_bytes, yield);
-    count_up(&purge_cpu_ns, (uint64_t)cost_ns);
+    rth__count_up(&purges, 1);
+    rth__count_up(&purged_bytes, yield);
+    rth__count_up(&purge_cpu_ns, (uint64_t)cost_ns);
     return yield;
 }
 
@@ -294,7 +280,8 @@ static uint64_t shrink_if_missing(struct rth_reclaim_view *view)
     uint64_t wanted = missing != 0 ? missing : least;
     if (wanted == 0)
         return 0;
-    int64_t begun_ns = rth__clock_monotonic_ns_sigsafe(), begun_cpu_ns = own_cpu_ns();
+    int64_t begun_ns = rth__clock_monotonic_ns_sigsafe(),
+            begun_cpu_ns = rth__clock_own_cpu_ns_sigsafe();
     int64_t limit_ms = rth__plan_is_pressing(view) ? 50 : view->state >= RTH_MEMORY_SHED ? 20 : 10;
     struct rth_shrink_request request = {
         .wanted_bytes = rth__admission_shrink_begin(least, 0, wanted),
@@ -304,8 +291,8 @@ static uint64_t shrink_if_missing(struct rth_reclaim_view *view)
         return 0; /* who asks for admission is about it */
     uint64_t claimed = rth__shrinkers_call(&request);
     rth__admission_shrink_end(request.wanted_bytes, claimed);
-    count_up(&shrink_cpu_ns, (uint64_t)(own_cpu_ns() - begun_cpu_ns));
-    count_up(&shrunk_bytes, claimed);
+    rth__count_up(&shrink_cpu_ns, (uint64_t)(rth__clock_own_cpu_ns_sigsafe() - begun_cpu_ns));
+    rth__count_up(&shrunk_bytes, claimed);
     rth__latency_observe_sigsafe(&shrink_pauses, rth__clock_monotonic_ns_sigsafe() - begun_ns);
     view->free_bytes += (int64_t)claimed;
     view->usable_bytes += (int64_t)claimed;
@@ -328,7 +315,7 @@ static void note_progress(const struct rth_reclaim_view *view, bool is_capped)
 {
     struct rth_admission_counts counts;
     rth__admission_counts_read(&counts);
-    uint64_t progress = counts.freed_bytes + load(&purged_bytes);
+    uint64_t progress = counts.freed_bytes + rth__count_of(&purged_bytes);
     int64_t now_ns = rth__clock_monotonic_ns_sigsafe();
     if (view->state < RTH_MEMORY_CRITICAL) {
         barren = 0;
@@ -350,23 +337,23 @@ static void pass(void)
 {
     struct rth_reclaim_view view;
     look(&view);
-    double cpus = (double)load(&cpu_limit_milli) / 1000;
+    double cpus = (double)rth__count_of(&cpu_limit_milli) / 1000;
     bool may_spend = rth__cpu_cap_fill(&cap, rth__clock_monotonic_ns_sigsafe(), cpus,
                                        rth__cpu_cap_percent(view.state));
     if (!has_work(&view))
         return;
-    count_up(may_spend ? &passes : &capped_passes, 1);
+    rth__count_up(may_spend ? &passes : &capped_passes, 1);
     if (may_spend) {
         struct rth_admission_counts before;
         rth__admission_counts_read(&before);
-        int64_t begun_cpu_ns = own_cpu_ns();
+        int64_t begun_cpu_ns = rth__clock_own_cpu_ns_sigsafe();
         (void)purge_if_useful(&view);
         uint64_t claimed = shrink_if_missing(&view);
-        uint64_t purges_before = load(&purges);
+        uint64_t purges_before = rth__count_of(&purges);
         uint64_t seen = claimed != 0 ? purge_if_useful(&view) : 0;
-        if (load(&purges) != purges_before)
+        if (rth__count_of(&purges) != purges_before)
             judge(claimed, seen, before.released_bytes);
-        rth__cpu_cap_take(&cap, own_cpu_ns() - begun_cpu_ns);
+        rth__cpu_cap_take(&cap, rth__clock_own_cpu_ns_sigsafe() - begun_cpu_ns);
     }
     note_progress(&view, !may_spend);
 }
@@ -525,17 +512,17 @@ void rth__reclaim_counts_read(struct rth_reclaim_counts *ret_counts)
     struct rth_admission_counts counts;
     rth__admission_counts_read(&counts);
     *ret_counts = (struct rth_reclaim_counts){
-        .passes = load(&passes),
+        .passes = rth__count_of(&passes),
         .shrinker_calls = rth__shrinker_calls_count(),
-        .shrunk_bytes = load(&shrunk_bytes) + counts.direct_freed_bytes,
-        .purges = load(&purges),
-        .purged_bytes = load(&purged_bytes),
-        .purge_cpu_ns = load(&purge_cpu_ns),
-        .shrink_cpu_ns = load(&shrink_cpu_ns) + counts.direct_cpu_ns,
+        .shrunk_bytes = rth__count_of(&shrunk_bytes) + counts.direct_freed_bytes,
+        .purges = rth__count_of(&purges),
+        .purged_bytes = rth__count_of(&purged_bytes),
+        .purge_cpu_ns = rth__count_of(&purge_cpu_ns),
+        .shrink_cpu_ns = rth__count_of(&shrink_cpu_ns) + counts.direct_cpu_ns,
         .direct_reclaims = counts.direct_reclaims,
         .admitted = counts.admitted,
         .refused = counts.refused,
-        .capped_passes = load(&capped_passes),
+        .capped_passes = rth__count_of(&capped_passes),
         .is_futile = atomic_load_explicit(&is_futile, memory_order_relaxed),
         .purge_method = rth__purge_method(),
     };

@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "core/counter.h"
 #include "formats/json.h"
 #include "formats/utf8.h"
 #include "limits/reclaim.h"
@@ -51,16 +52,6 @@ static _Atomic uint32_t live_count, live_direct_count;
 static _Atomic uint64_t calls_count;
 /* The one whose callback this thread is in. */
 static __thread struct rth_shrinker *own __attribute__((tls_model("initial-exec")));
-
-static uint64_t load(const _Atomic uint64_t *counter)
-{
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
-static void add(_Atomic uint64_t *counter, uint64_t amount)
-{
-    atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
-}
 
 static void store(_Atomic uint64_t *counter, uint64_t value)
 {
@@ -150,7 +141,7 @@ void rth__shrinkers_judge(uint64_t claimed_bytes, uint64_t seen_bytes)
             continue;
         uint64_t claimed =
             atomic_exchange_explicit(&shrinker->judged_bytes, 0, memory_order_relaxed);
-        add(&shrinker->seen_bytes, (uint64_t)((double)claimed * share));
+        rth__count_up(&shrinker->seen_bytes, (uint64_t)((double)claimed * share));
         if (claimed != 0 && share < 0.01)
             yielded_nothing(shrinker, &shrinker->lies);
         else if (claimed != 0)
@@ -168,9 +159,9 @@ static uint64_t call_one(struct rth_shrinker *shrinker, uint64_t wanted_bytes,
     uint64_t freed =
         shrinker->opts.shrink(wanted_bytes, request->deadline_ns, shrinker->opts.userdata);
     own = NULL;
-    add(&calls_count, 1);
-    add(&shrinker->calls, 1);
-    add(&shrinker->claimed_bytes, freed);
+    rth__count_up(&calls_count, 1);
+    rth__count_up(&shrinker->calls, 1);
+    rth__count_up(&shrinker->claimed_bytes, freed);
     if (!request->is_direct)
         store(&shrinker->judged_bytes, freed);
     if (freed != 0)
@@ -309,7 +300,7 @@ bool rth__shrinkers_are_inside(void)
 
 uint64_t rth__shrinker_calls_count(void)
 {
-    return load(&calls_count);
+    return rth__count_of(&calls_count);
 }
 
 uint64_t rth__shrinkers_held_bytes(void)
@@ -438,10 +429,10 @@ void rth__shrinkers_json(const char *key, struct rth_json *json)
         rth__json_member_string(json, "name", shrinker->name);
         rth__json_member_int(json, "priority", shrinker->opts.priority);
         rth__json_member_bool(json, "direct", is_direct(shrinker));
-        rth__json_member_uint(json, "held_bytes", load(&shrinker->held_bytes));
-        rth__json_member_uint(json, "calls", load(&shrinker->calls));
-        rth__json_member_uint(json, "claimed_bytes", load(&shrinker->claimed_bytes));
-        rth__json_member_uint(json, "seen_bytes", load(&shrinker->seen_bytes));
+        rth__json_member_uint(json, "held_bytes", rth__count_of(&shrinker->held_bytes));
+        rth__json_member_uint(json, "calls", rth__count_of(&shrinker->calls));
+        rth__json_member_uint(json, "claimed_bytes", rth__count_of(&shrinker->claimed_bytes));
+        rth__json_member_uint(json, "seen_bytes", rth__count_of(&shrinker->seen_bytes));
         rth__json_member_bool(json, "left_alone", is_demoted(shrinker, now_ns));
         rth__json_object_end(json);
         leave(shrinker);

@@ -36,6 +36,13 @@ static int64_t floor_divide(int64_t value, int64_t divisor)
     return value % divisor < 0 ? quotient - 1 : quotient;
 }
 
+int64_t rth__clock_own_cpu_ns_sigsafe(void)
+{
+    struct timespec used;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return timespec_ns(&used);
+}
+
 int64_t rth__clock_monotonic_ns_sigsafe(void)
 {
     struct timespec now;

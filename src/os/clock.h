@@ -23,6 +23,8 @@ int64_t rth__clock_monotonic_ns_sigsafe(void);
 int64_t rth__clock_realtime_ns_sigsafe(void);
 /* CPU time of one thread of this process in ns; a negative errno when it is gone. */
 int64_t rth__clock_thread_cpu_ns_sigsafe(int tid);
+/* CPU time of the calling thread in ns. */
+int64_t rth__clock_own_cpu_ns_sigsafe(void);
 /* CPU time of a whole process (0 = self) in ns; a negative errno when it is gone. */
 int64_t rth__clock_process_cpu_ns_sigsafe(int pid);
 /* Sleeps until an absolute CLOCK_MONOTONIC time; signals do not cut it short. */

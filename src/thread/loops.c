@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/capability.h"
+#include "core/counter.h"
 #include "formats/json.h"
 #include "formats/utf8.h"
 #include "rthooks/loop.h"
@@ -107,11 +108,6 @@ static void child_reset(void)
     rth__latency_clear(&rth__loop_timer_late);
 }
 
-static uint64_t load(const _Atomic uint64_t *counter)
-{
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 static void status(struct rth_json *json)
 {
     rth__latency_json(&rth__loop_busy, "lag", json);
@@ -124,10 +120,10 @@ static void status(struct rth_json *json)
             continue;
         rth__json_object_begin(json);
         rth__json_member_string(json, "name", loop->name);
-        rth__json_member_uint(json, "iterations", load(&loop->iterations));
-        rth__json_member_uint(json, "busy_ns", load(&loop->busy_ns));
-        rth__json_member_uint(json, "busy_max_ns", load(&loop->busy_max_ns));
-        rth__json_member_uint(json, "timer_late_max_ns", load(&loop->timer_late_max_ns));
+        rth__json_member_uint(json, "iterations", rth__count_of(&loop->iterations));
+        rth__json_member_uint(json, "busy_ns", rth__count_of(&loop->busy_ns));
+        rth__json_member_uint(json, "busy_max_ns", rth__count_of(&loop->busy_max_ns));
+        rth__json_member_uint(json, "timer_late_max_ns", rth__count_of(&loop->timer_late_max_ns));
         rth__json_object_end(json);
     }
     rth__json_array_end(json);

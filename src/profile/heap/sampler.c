@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "core/counter.h"
 #include "core/enable.h"
 #include "core/pressure.h"
 #include "profile/poisson.h"
@@ -64,11 +65,6 @@ static __thread struct local local __attribute__((tls_model("initial-exec")));
 /* The byte counter of a thread without a block. */
 static __thread struct rth_thread_heap unseen __attribute__((tls_model("initial-exec")));
 
-static void count_up(_Atomic uint64_t *counter, uint64_t amount)
-{
-    atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
-}
-
 /* A signal handler has interrupted this thread in here, or in another recorder of ours: a handler
  * may allocate where the thread itself did not. */
 static bool is_busy(void)
@@ -94,7 +90,7 @@ static bool follow_locked(const struct rth_live_entry *entry)
     bool followed = rth__live_put_locked(&live, entry, &before, &replaced);
     if (replaced) { /* freed through a way that no wrapper sees */
         end_locked(&before);
-        count_up(&missed_frees, 1);
+        rth__count_up(&missed_frees, 1);
     }
     return followed;
 }
@@ -111,7 +107,7 @@ static void begin_locked(uintptr_t block, const rth_frame *frames, unsigned coun
                 rth__waiting_gone_locked((uint32_t)slot);
             return;
         }
-        count_up(&without_stack, 1);
+        rth__count_up(&without_stack, 1);
         count = 0;
     }
     entry.site = rth__site_intern_locked(&rth__heap_sites, 0, frames, count, label_set);
@@ -123,7 +119,7 @@ static void begin_locked(uintptr_t block, const rth_frame *frames, unsigned coun
 static void record(const void *block, size_t size_bytes, uint64_t interval)
 {
     if (is_busy()) {
-        count_up(&lost_nested, 1);
+        rth__count_up(&lost_nested, 1);
         return;
     }
     local.is_inside = true;
@@ -137,7 +133,7 @@ static void record(const void *block, size_t size_bytes, uint64_t interval)
         RTH__LOCK_SCOPE(&rth__heap_sites.lock);
         begin_locked((uintptr_t)block, frames, count, label_set, objects, bytes);
     }
-    count_up(&samples, 1);
+    rth__count_up(&samples, 1);
     local.is_inside = false;
 }
 
@@ -145,7 +141,7 @@ static void resolved_locked(const struct rth_waiting_sample *sample, const rth_f
                             unsigned count)
 {
     if (count == 0)
-        count_up(&without_stack, 1);
+        rth__count_up(&without_stack, 1);
     uint32_t site = rth__site_intern_locked(&rth__heap_sites, 0, frames, count, sample->label_set);
     rth__site_add_locked(&rth__heap_sites, site, sample->objects, sample->bytes);
     struct rth_live_entry entry = {
@@ -203,8 +199,8 @@ void rth__heap_allocated_nomalloc(struct rth_thread_heap *heap, const void *bloc
     if (heap == NULL) {
         heap = &unseen;
         heap->bytes += size_bytes;
-        count_up(&unseen_allocs, 1);
-        count_up(&unseen_bytes, size_bytes);
+        rth__count_up(&unseen_allocs, 1);
+        rth__count_up(&unseen_bytes, size_bytes);
     }
     uint64_t interval = atomic_load_explicit(&interval_now, memory_order_acquire);
     uint64_t due = heap->bytes + LOOK_AGAIN_BYTES;
@@ -236,13 +232,13 @@ void rth__heap_allocated_nomalloc(struct rth_thread_heap *heap, const void *bloc
 
 void rth__heap_freed_unseen_nomalloc(void)
 {
-    count_up(&unseen_frees, 1);
+    rth__count_up(&unseen_frees, 1);
 }
 
 bool rth__heap_forget_nomalloc(const void *block, struct rth_heap_sample *ret_sample)
 {
     if (is_busy()) {
-        count_up(&lost_nested, 1);
+        rth__count_up(&lost_nested, 1);
         return false;
     }
     struct rth_live_entry entry;

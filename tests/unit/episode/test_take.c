@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Who may have an episode, how often, and what a trigger on any thread comes to. */
+#include "helper/private_work.h"
 #include "helper/temp_folder.h"
 
 #include <errno.h>
@@ -60,32 +61,6 @@ static const struct rth_trigger memory = {.name = "memory-critical", .artefacts 
 static const struct rth_trigger last = {
     .name = "last", .artefacts = quick_list, .flags = RTH_TRIGGER_LAST_GASP};
 
-/* On rth-work: it gets its own table of descriptors, and so the root that folders are below. */
-static _Atomic int is_private;
-
-static void make_private(struct rth_work_item *item)
-{
-    (void)item;
-    is_private = rth__service_thread_private_fds() == 0 ? 1 : -1;
-}
-
-static void drop(struct rth_work_item *item)
-{
-    (void)item;
-}
-
-static struct rth_work_item private_item = {.run = make_private, .drop = drop};
-
-static void start_work(void)
-{
-    is_private = 0;
-    assert_int_equal(rth__work_start(), 0);
-    assert_int_equal(rth__work_submit_from_host(&private_item), 0);
-    while (is_private == 0)
-        test_pause_us(1000);
-    assert_int_equal(is_private, 1);
-}
-
 static void set_up(void)
 {
     folder_fd = temp_folder_make(path);
@@ -93,7 +68,7 @@ static void set_up(void)
     rth__capabilities_start();
     rth__episode_take_child_reset();
     writing = go_on = 0;
-    start_work();
+    private_work_start();
     /* Relative to the private root, as everything is. */
     static char named[TEMP_FOLDER_BYTES];
     assert_non_null(realpath(path, named));
@@ -244,7 +219,7 @@ static void answer(struct rth_work_item *work)
 static void an_answer_is_of_its_own_episode_when_the_next_one_is_asked_for(void **state)
 {
     (void)state;
-    static struct rth_work_item work = {.run = answer, .drop = drop};
+    static struct rth_work_item work = {.run = answer, .drop = private_work_drop};
     set_up();
     has_answered = 0;
     answered_id[0] = '\0';
@@ -326,7 +301,7 @@ static void what_comes_before_the_threads_is_kept_until_they_are_there(void **st
     assert_int_equal(rth__episode_trigger(&quick, "first"), 0);
     rth__episode_take_tick(); /* still nobody */
     assert_int_equal(rth__episode_trigger(&slow, "second"), -EBUSY);
-    start_work();
+    private_work_start();
     assert_int_equal(counts().taken, 0);
     rth__episode_take_tick();
     wait_for_taken(1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of a worse state that comes while evidence of the one before is collected. */
+#include "helper/private_work.h"
 #include "helper/temp_folder.h"
 
 #include <string.h>
@@ -14,7 +15,7 @@
 
 static char path[TEMP_FOLDER_BYTES];
 static int folder_fd;
-static _Atomic int writing, go_on, is_private;
+static _Atomic int writing, go_on;
 
 static int write_slow(struct rth_call *call, struct rth_sink *sink)
 {
@@ -32,19 +33,6 @@ static const struct rth_capability row = {
     .name = "row", .artefacts = &artefact, .artefact_count = 1};
 static const struct rth_capability *const table[] = {&row};
 
-static void make_private(struct rth_work_item *item)
-{
-    (void)item;
-    is_private = rth__service_thread_private_fds() == 0 ? 1 : -1;
-}
-
-static void drop(struct rth_work_item *item)
-{
-    (void)item;
-}
-
-static struct rth_work_item private_item = {.run = make_private, .drop = drop};
-
 static void set_up(void)
 {
     static char named[TEMP_FOLDER_BYTES];
@@ -54,12 +42,8 @@ static void set_up(void)
     rth__capabilities_start();
     rth__episode_take_child_reset();
     rth__evidence_reset();
-    writing = go_on = is_private = 0;
-    assert_int_equal(rth__work_start(), 0);
-    assert_int_equal(rth__work_submit_from_host(&private_item), 0);
-    while (is_private == 0)
-        test_pause_us(1000);
-    assert_int_equal(is_private, 1);
+    writing = go_on = 0;
+    private_work_start();
     rth__episode_take_start(named);
 }
 
